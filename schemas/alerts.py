@@ -1,0 +1,111 @@
+"""Topics `alerts` (transitions, for everyone) and `alerts.state` (what the evaluator knows, for itself)."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from schemas.dimensions import Dimensions
+from schemas.records import Count, Finite, Hex64, MetricName, Millis, Wire
+
+RuleId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+TransitionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class State(StrEnum):
+    """Where an alert stands. `stale` means that its data stopped: never read it as resolved."""
+
+    OK = "ok"
+    PENDING = "pending"
+    FIRING = "firing"
+    RECOVERING = "recovering"
+    STALE = "stale"
+
+
+class Severity(StrEnum):
+    """How bad. `none` belongs to the state `ok`."""
+
+    NONE = "none"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Outcome(StrEnum):
+    """What evaluating a rule gave for one entity at one time."""
+
+    VALUE = "value"
+    NO_DATA = "no_data"
+    UNDEFINED = "undefined"
+    ERROR = "error"
+
+
+class Transition(Wire):
+    """One change of one alert's state. Keyed by `alert`; consumers drop repeats by `id`."""
+
+    v: Literal[1] = 1
+    id: TransitionId = Field(description="Equal for a decision that is repeated after a crash or in a replay.")
+    alert: Hex64 = Field(description="Fingerprint of (rule, entity).")
+    rule: RuleId
+    rule_version: Count
+    entity: Dimensions = Field(description="The group-by dimensions that tell this alert from others of its rule.")
+    metric: MetricName
+    episode_ms: Millis = Field(description="Evaluation time at which this episode began.")
+    at_ms: Millis = Field(description="Evaluation time of this transition, on the rule's grid.")
+    from_state: State = Field(strict=False)
+    to_state: State = Field(strict=False)
+    severity: Severity = Field(strict=False, description="Severity after this transition; of an end: the episode's last.")
+    revision: Count = Field(default=0, description="Counts transitions of one episode at one evaluation time.")
+    outcome: Outcome = Field(strict=False)
+    value: Finite | None = Field(default=None, description="What was compared, rounded to 12 significant digits.")
+    threshold: Finite | None = Field(default=None, description="What it was compared with.")
+    partial: bool = Field(default=False, description="Decided without the input partitions that were far behind.")
+    summary: Annotated[str, StringConstraints(max_length=1024)] = Field(default="", description="One sentence for a person.")
+
+
+class AlertState(Wire):
+    """What is known of one alert, with the transitions that may not have been sent yet. Written before `alerts`."""
+
+    v: Literal[1] = 1
+    type: Literal["state"] = "state"
+    alert: Hex64
+    rule: RuleId
+    rule_version: Count
+    entity: Dimensions
+    state: State = Field(strict=False)
+    severity: Severity = Field(strict=False)
+    episode_ms: Millis = Field(default=0, description="Evaluation time at which the present episode began; 0: none.")
+    since_ms: Millis = Field(default=0, description="Evaluation time at which the present state was entered.")
+    evaluated_ms: Millis = Field(default=0, description="Last evaluation time that this state includes.")
+    good_windows: Count = Field(default=0, description="Good windows in a row.")
+    silent_windows: Count = Field(default=0, description="Windows without data in a row.")
+    resume: State = Field(default=State.OK, strict=False, description="The state that `stale` interrupted.")
+    unsent: list[Transition] = Field(default_factory=list, max_length=64)
+
+
+class Position(Wire):
+    """How far the owner of one partition of `alerts.state` has read and decided. Keyed `position-<partition>`."""
+
+    v: Literal[1] = 1
+    type: Literal["position"] = "position"
+    partition: Count
+    epoch: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+        description="Incarnation of `metrics.rollups` that `offsets` belong to."
+    )
+    offsets: dict[str, int] = Field(description="Partition of `metrics.rollups` to the offset to read again from.")
+    evaluated_ms: Millis = Field(description="Everything decided up to this evaluation time has been sent.")
+    rules: dict[RuleId, int] = Field(default_factory=dict, description="Version of each rule that was applied.")
+
+
+class Fence(Wire):
+    """Written by a new owner and read back: what stands before it is all that the owner before could say.
+
+    Keyed `fence-<partition>`.
+    """
+
+    v: Literal[1] = 1
+    type: Literal["fence"] = "fence"
+    partition: Count
+    owner: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+StateRecord = Annotated[AlertState | Position | Fence, Field(discriminator="type")]

@@ -1,0 +1,103 @@
+"""Rules, as people write them in YAML and as they travel on topic `control`."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from schemas.alerts import RuleId, Severity
+from schemas.dimensions import Dimensions, Name
+from schemas.records import Finite, MetricName, Wire
+
+WINDOW_MS = 10_000
+"""Length of a rollup window, and distance of the evaluation grid."""
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"^(\d{1,9})(ms|s|m|h|d)$")
+
+
+def duration_ms(text: object) -> object:
+    """`"90s"`, `"2m"`, `"1h"` as milliseconds; integers pass as milliseconds already."""
+    if not isinstance(text, str):
+        return text
+    match = _DURATION.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write a whole number and ms, s, m, h or d, such as 90s")
+    return int(match[1]) * _UNITS_MS[match[2]]
+
+
+Duration = Annotated[int, BeforeValidator(duration_ms), Field(ge=0, le=31 * 86_400_000)]
+Summary = Annotated[str, StringConstraints(max_length=512)]
+
+
+class _Rule(Wire):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    id: RuleId
+    description: Summary = Field(default="", description="What it means and what to do, for the person who is paged.")
+    metric: MetricName
+    where: Dimensions = Field(default_factory=dict, description="Only series with these dimensions; `source` counts as one.")
+    group_by: tuple[Name, ...] = Field(
+        default=("source",), strict=False, max_length=8, description="One alert for each combination of these dimensions."
+    )
+    good_windows: Annotated[int, Field(ge=1, le=1000)] = Field(default=3, description="Good windows in a row that resolve.")
+    enabled: bool = True
+
+
+class ThresholdRule(_Rule):
+    """Fires when an aggregate of a metric stays beyond a threshold."""
+
+    kind: Literal["threshold"] = "threshold"
+    aggregate: Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"] = "avg"
+    over_ms: Duration = Field(default=WINDOW_MS, alias="over", description="How far back the aggregate looks.")
+    direction: Literal["above", "below"] = "above"
+    warning: Finite | None = None
+    critical: Finite | None = None
+    for_ms: Duration = Field(default=0, alias="for", description="How long it must stay beyond before it fires.")
+    hysteresis: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.05, description="Part of the threshold that the value must come back by before it counts as good."
+    )
+    stale_after_ms: Duration = Field(default=60_000, alias="stale_after", description="Silence that turns an alert stale.")
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.warning is None and self.critical is None:
+            raise ValueError("give warning, critical, or both")
+        if self.over_ms < WINDOW_MS or self.over_ms % WINDOW_MS:
+            raise ValueError(f"over must be a multiple of {WINDOW_MS // 1000}s")
+        if self.warning is not None and self.critical is not None:
+            ordered = self.warning <= self.critical if self.direction == "above" else self.warning >= self.critical
+            if not ordered:
+                raise ValueError(f"critical must lie {self.direction} warning")
+        return self
+
+
+class AbsenceRule(_Rule):
+    """Fires when an entity that has been seen sends nothing any more."""
+
+    kind: Literal["absence"] = "absence"
+    after_ms: Duration = Field(default=30_000, alias="after", description="Silence that fires.")
+    forget_after_ms: Duration = Field(
+        default=86_400_000, alias="forget_after", description="Silence after which the entity is no longer expected."
+    )
+    severity: Severity = Field(default=Severity.CRITICAL, strict=False)
+
+
+Rule = Annotated[ThresholdRule | AbsenceRule, Field(discriminator="kind")]
+
+
+class RuleFile(Wire):
+    """A file of rules."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1]
+    rules: list[Rule]
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        ids = [rule.id for rule in self.rules]
+        repeated = sorted({id_ for id_ in ids if ids.count(id_) > 1})
+        if repeated:
+            raise ValueError(f"rule ids used more than once: {', '.join(repeated)}")
+        return self
