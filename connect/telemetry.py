@@ -71,7 +71,7 @@ def _handler(telemetry: Telemetry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 5
 
-        def do_GET(self) -> None:  # noqa: N802  (the name that http.server calls)
+        def do_GET(self) -> None:
             code, content_type, body = telemetry.answer(self.path)
             self.send_response(code)
             self.send_header("Content-Type", content_type)

@@ -53,13 +53,17 @@ class Transition(Wire):
     at_ms: Millis = Field(description="Evaluation time of this transition, on the rule's grid.")
     from_state: State = Field(strict=False)
     to_state: State = Field(strict=False)
-    severity: Severity = Field(strict=False, description="Severity after this transition; of an end: the episode's last.")
+    severity: Severity = Field(
+        strict=False, description="Severity after this transition; of an end: the episode's last."
+    )
     revision: Count = Field(default=0, description="Counts transitions of one episode at one evaluation time.")
     outcome: Outcome = Field(strict=False)
     value: Finite | None = Field(default=None, description="What was compared, rounded to 12 significant digits.")
     threshold: Finite | None = Field(default=None, description="What it was compared with.")
     partial: bool = Field(default=False, description="Decided without the input partitions that were far behind.")
-    summary: Annotated[str, StringConstraints(max_length=1024)] = Field(default="", description="One sentence for a person.")
+    summary: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        default="", description="One sentence for a person."
+    )
 
 
 class AlertState(Wire):

@@ -16,7 +16,9 @@ class Fault(Wire):
 
     reason: Reason = Field(strict=False)
     detail: Annotated[str, StringConstraints(max_length=512)]
-    sample: Count | None = Field(default=None, description="Index of the bad sample; absent: the whole record was refused.")
+    sample: Count | None = Field(
+        default=None, description="Index of the bad sample; absent: the whole record was refused."
+    )
 
 
 class DeadLetter(Wire):

@@ -18,7 +18,9 @@ Duration = Annotated[Finite, Field(ge=0.0)]
 class UserEvent(Record):
     """One activity of a user. Keyed by `user`, a pseudonym: never a name, an address or an account number."""
 
-    user: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(description="Pseudonym of user or session.")
+    user: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
+        description="Pseudonym of user or session."
+    )
     event: Label = Field(description="What was done, such as `page.view` or `checkout.pay`.")
     service: Label = Field(description="Service that observed it.")
     session: Short = Field(default="", description="Pseudonym of the session.")

@@ -13,7 +13,7 @@ Millis = Annotated[int, Field(ge=0, le=MAX_INT64, description="Epoch millisecond
 Count = Annotated[int, Field(ge=0, le=MAX_INT64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-"""An unsigned 64-bit integer as 16 hexadecimal digits, since JSON numbers lose precision beyond 2^53 in many readers."""
+"""An unsigned 64-bit integer as 16 hexadecimal digits: JSON numbers lose precision beyond 2^53 in many readers."""
 
 Source = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Boot = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -21,7 +21,7 @@ MetricName = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 
 
 class Wire(BaseModel):
-    """Base of all published models: strict types, finite numbers, unknown fields ignored, so that fields can be added."""
+    """Base of all published models: strict types, finite numbers; unknown fields are ignored, so that some can be added."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -37,5 +37,7 @@ class Record(Wire):
     source: Source = Field(description="Host or service instance that emitted the record.")
     boot: Boot = Field(description="Chosen anew, at random, each time the emitting process starts.")
     seq: Count = Field(description="Counts up by one for each record of this boot.")
-    sent_ms: Millis = Field(description="When this attempt to send was made, by the sender's clock (epoch milliseconds).")
+    sent_ms: Millis = Field(
+        description="When this attempt to send was made, by the sender's clock (epoch milliseconds)."
+    )
     at_ms: Millis = Field(description="When it happened, by the sender's clock (epoch milliseconds).")

@@ -1,6 +1,6 @@
-"""The reference decoder of `metrics.samples`: pydantic, sample by sample. Slow and plain; `schemas.wire` must agree with it.
+"""The reference decoder of `metrics.samples`: pydantic, sample by sample. Slow and plain; `schemas.wire` must agree.
 
-It also decides what a partly bad record is worth: the envelope must hold, and each bad sample becomes a fault of its own.
+It also decides what a partly bad record is worth: the envelope must hold; each bad sample becomes a fault of its own.
 """
 
 from typing import Annotated, Any
@@ -91,9 +91,7 @@ def decode_samples(value: bytes | None) -> Decoded:
             points.append(_point(envelope, raw))
         except BadRecord as bad:
             faults.append(Fault(reason=bad.reason, detail=bad.detail, sample=index))
-    return Decoded(
-        envelope.source, envelope.boot, envelope.seq, envelope.sent_ms, envelope.at_ms, points, faults
-    )
+    return Decoded(envelope.source, envelope.boot, envelope.seq, envelope.sent_ms, envelope.at_ms, points, faults)
 
 
 def _point(envelope: _Envelope, raw: object) -> Point:

@@ -47,7 +47,9 @@ class RollupRows(Wire):
 
     v: Literal[1]
     type: Literal["rows"]
-    rollup: Annotated[str, StringConstraints(min_length=1, max_length=32)] = Field(description="Definition and version.")
+    rollup: Annotated[str, StringConstraints(min_length=1, max_length=32)] = Field(
+        description="Definition and version."
+    )
     size_ms: Annotated[int, Field(gt=0, le=2**31)] = Field(description="Length of the window.")
     metric: MetricName
     topic: Annotated[str, StringConstraints(min_length=1, max_length=249)] = Field(description="Input topic.")

@@ -36,11 +36,18 @@ class _Rule(Wire):
     id: RuleId
     description: Summary = Field(default="", description="What it means and what to do, for the person who is paged.")
     metric: MetricName
-    where: Dimensions = Field(default_factory=dict, description="Only series with these dimensions; `source` counts as one.")
-    group_by: tuple[Name, ...] = Field(
-        default=("source",), strict=False, max_length=8, description="One alert for each combination of these dimensions."
+    where: Dimensions = Field(
+        default_factory=dict, description="Only series with these dimensions; `source` counts as one."
     )
-    good_windows: Annotated[int, Field(ge=1, le=1000)] = Field(default=3, description="Good windows in a row that resolve.")
+    group_by: tuple[Name, ...] = Field(
+        default=("source",),
+        strict=False,
+        max_length=8,
+        description="One alert for each combination of these dimensions.",
+    )
+    good_windows: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=3, description="Good windows in a row that resolve."
+    )
     enabled: bool = True
 
 
@@ -48,7 +55,9 @@ class ThresholdRule(_Rule):
     """Fires when an aggregate of a metric stays beyond a threshold."""
 
     kind: Literal["threshold"] = "threshold"
-    aggregate: Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"] = "avg"
+    aggregate: Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"] = (
+        "avg"
+    )
     over_ms: Duration = Field(default=WINDOW_MS, alias="over", description="How far back the aggregate looks.")
     direction: Literal["above", "below"] = "above"
     warning: Finite | None = None
@@ -57,7 +66,9 @@ class ThresholdRule(_Rule):
     hysteresis: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.05, description="Part of the threshold that the value must come back by before it counts as good."
     )
-    stale_after_ms: Duration = Field(default=60_000, alias="stale_after", description="Silence that turns an alert stale.")
+    stale_after_ms: Duration = Field(
+        default=60_000, alias="stale_after", description="Silence that turns an alert stale."
+    )
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

@@ -36,7 +36,9 @@ class Sketch(Wire):
     max: Finite = Field(description="Largest value.")
     zero: Annotated[int, Field(ge=0, le=2**53)] = Field(default=0, description="How many values were zero.")
     positive: Buckets = Field(default_factory=dict, description="Bucket index to count, of values above zero.")
-    negative: Buckets = Field(default_factory=dict, description="Bucket index of the absolute value to count, below zero.")
+    negative: Buckets = Field(
+        default_factory=dict, description="Bucket index of the absolute value to count, below zero."
+    )
 
 
 class Sample(Wire):

@@ -1,0 +1,72 @@
+# Needs Python 3.11 or newer with pip and venv; nothing else. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench fmt docs coverage lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	if $$p -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$p; break; fi; done)
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+run: $(VENV)/.runtime ## Install what is needed into .venv and start everything; ARGS="--for 60" passes arguments on.
+	@exec $(BIN)/watchkeeper up $(ARGS)
+
+test: $(VENV)/.dev ## Run all tests; ARGS="tests/engine -k fold" runs some.
+	@exec $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov=engine --cov-fail-under=100)
+
+check: $(VENV)/.dev ## Style, types, architecture, and drift of everything that is generated or pinned.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --verbose
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m pytest -q tests/docs tests/deploy
+
+bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks.json.
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+fmt: $(VENV)/.dev ## Format the code and repair what can be repaired.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Write the generated documents anew.
+	$(BIN)/python docs/generate.py
+
+coverage: $(VENV)/.dev ## Branch coverage of every package.
+	@exec $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+lock: ## Pin the dependencies anew (needs uv); commit the result.
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate pyproject.toml --group build -o requirements/runtime.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## Remove the environment and all caches.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: install it, or run make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is older than Python 3.11: run make PYTHON=/path/to/a/newer/python3" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The modules venv and ensurepip are missing: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the pinned packages into $(VENV) (only now, and when they change) ..."
+	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the pinned packages for development into $(VENV) (only now, and when they change) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.runtime

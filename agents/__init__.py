@@ -1,0 +1,1 @@
+"""Who processes: the Faust app, the rollup agent and the evaluate agent."""

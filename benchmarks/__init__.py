@@ -1,0 +1,1 @@
+"""Measurements: each prints its figure and whether it meets its target."""

@@ -1,0 +1,1 @@
+"""Where it comes from: probes of this host, each with a deadline of its own."""

@@ -1,0 +1,1 @@
+"""Rollups, alerts and events into ClickHouse."""

@@ -1,0 +1,1 @@
+"""Kafka and ClickHouse on this machine, for one user and one program."""
