@@ -21,7 +21,7 @@ MetricName = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 
 
 class Wire(BaseModel):
-    """Base of all published models: strict types, finite numbers; unknown fields are ignored, so that some can be added."""
+    """Base of all published models: strict types, finite numbers; unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
