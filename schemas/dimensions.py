@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import Field, StringConstraints
 
 MAX_DIMENSIONS = 32
 MAX_NAME_CHARS = 128
@@ -17,15 +17,7 @@ MAX_VALUE_CHARS = 256
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)]
 Value = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARS)]
-
-
-def _bounded(dimensions: dict[str, str]) -> dict[str, str]:
-    if len(dimensions) > MAX_DIMENSIONS:
-        raise ValueError(f"{len(dimensions)} dimensions; at most {MAX_DIMENSIONS} are accepted")
-    return dimensions
-
-
-Dimensions = Annotated[dict[Name, Value], AfterValidator(_bounded)]
+Dimensions = Annotated[dict[Name, Value], Field(max_length=MAX_DIMENSIONS)]
 Canonical = tuple[tuple[str, str], ...]
 
 

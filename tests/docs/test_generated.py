@@ -1,0 +1,45 @@
+"""The generated documents: that they do not drift, and that a drift is noticed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from schemas.topics import TOPICS
+
+
+def test_no_generated_document_differs_from_the_code() -> None:
+    assert generate.drift() == []
+
+
+def test_a_changed_a_missing_and_a_left_over_document_are_all_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr(generate, "CONTRACTS", tmp_path / "docs" / "contracts")
+    (tmp_path / "README.md").write_text("<!-- generated:topics -->\nold\n<!-- /generated -->\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.0"\n')
+    generate.write()
+    assert generate.drift() == []
+
+    (tmp_path / "docs/contracts/alerts.v1.schema.json").write_text("{}")
+    (tmp_path / "docs/contracts/logs.v1.schema.json").unlink()
+    (tmp_path / "docs/contracts/extra.json").touch()
+
+    assert sorted(generate.drift()) == [
+        "docs/contracts/alerts.v1.schema.json differs",
+        "docs/contracts/extra.json is left over",
+        "docs/contracts/logs.v1.schema.json is missing",
+    ]
+
+
+def test_the_topics_table_has_a_row_for_every_topic() -> None:
+    rows = re.findall(r"^\| `([a-z.]+)` \|", generate.topics_table(schemas_at="."), flags=re.MULTILINE)
+
+    assert rows == [topic.name for topic in TOPICS]
+
+
+def test_a_block_that_nothing_generates_is_an_error() -> None:
+    with pytest.raises(KeyError, match="unknown"):
+        generate.with_blocks("<!-- generated:unknown -->\n<!-- /generated -->", {"topics": ""})
