@@ -1,1 +1,4 @@
-"""Who processes: the Faust app, the rollup agent and the evaluate agent."""
+"""Who processes: one Faust app with the rollup agent and the evaluate agent, and what keeps them honest.
+
+`faust` is imported in `agents.runtime` only.
+"""
