@@ -1,1 +1,1 @@
-"""Measurements: each prints its figure and whether it meets its target."""
+"""Commands that print this project's figures, alone or beside peers."""

@@ -11,19 +11,22 @@ from schemas.samples import Kind, Sketch
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One metric of one source with one set of dimensions. Compared by identity; `fingerprint` names it."""
+    """One metric of one source with one set of dimensions. `fingerprint` names it, `hex` is that name as published."""
 
     metric: str
     source: str
     dimensions: Canonical
     kind: Kind
     fingerprint: int
+    hex: str
+    labels: dict[str, str]
 
 
 def series_of(metric: str, source: str, dimensions: dict[str, str], kind: Kind) -> Series:
     """The series with its dimensions in canonical order."""
     ordered = canonical(dimensions)
-    return Series(metric, source, ordered, kind, fingerprint(metric, source, ordered))
+    name = fingerprint(metric, source, ordered)
+    return Series(metric, source, ordered, kind, name, f"{name:016x}", dict(ordered))
 
 
 class Point(NamedTuple):

@@ -1,10 +1,12 @@
 """The hot path's codec: msgspec structs of samples, ticks and rollups.
 
-`SampleDecoder` agrees with `schemas.reference` on every input: what the structs accept is checked to the same limits,
-and what they refuse is handed to the reference, which says what is wrong and saves the samples that are good.
+`SampleDecoder` and `SeriesCache` together agree with `schemas.reference` on every input: what the structs accept is
+checked to the same limits, and what they refuse is handed to the reference, which says what is wrong and saves the
+samples that are good.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -14,7 +16,7 @@ from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS
 from schemas.errors import BadRecord, Reason
 from schemas.records import MAX_INT64
 from schemas.samples import MAX_SAMPLES, Kind
-from schemas.series import Decoded, Point, Series, series_of
+from schemas.series import Decoded, Series, series_of
 
 TICK_PREFIX = b'{"tick":'
 """Every tick begins with these bytes, and no other record does: its first field is `tick`, without a space."""
@@ -28,23 +30,27 @@ _Dimensions = Annotated[dict[_Name, Annotated[str, Meta(max_length=MAX_VALUE_CHA
 _KindName = Literal["gauge", "delta", "cumulative", "sketch"]
 
 
-class _Sample(Struct, gc=False):
+class Sample(Struct, gc=False):
+    """A sample with a value. One with a sketch is refused here, and so goes by way of the reference."""
+
     metric: str
-    value: float | None = None
-    kind: _KindName = "gauge"
-    dimensions: Raw = Raw(b"")  # noqa: RUF009  (immutable)
+    value: float
+    kind: Literal["gauge", "delta", "cumulative"] = "gauge"
+    dimensions: Raw = Raw(b"")
     at_ms: _Millis | None = None
-    sketch: Raw | None = None
+    sketch: None = None
 
 
-class _SampleRecord(Struct):
+class SampleRecord(Struct):
+    """A record of `metrics.samples`. Metric names and dimensions are checked when their series is first seen."""
+
     v: Literal[1]
     source: Annotated[str, Meta(min_length=1, max_length=256)]
     boot: Annotated[str, Meta(min_length=1, max_length=64)]
     seq: _Millis
     sent_ms: _Millis
     at_ms: _Millis
-    samples: Annotated[list[_Sample], Meta(min_length=1, max_length=MAX_SAMPLES)]
+    samples: Annotated[list[Sample], Meta(min_length=1, max_length=MAX_SAMPLES)]
 
 
 class Tick(Struct):
@@ -124,7 +130,7 @@ def decode_tick(value: bytes) -> Tick:
     """
     try:
         return _TICK.decode(value)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise BadRecord(Reason.BAD_SHAPE, f"tick: {error}") from None
 
 
@@ -136,48 +142,83 @@ def decode_rollups(value: bytes | None) -> Rows | Mark:
     """
     try:
         return _ROLLUPS.decode(reference.checked_bytes(value))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise BadRecord(Reason.BAD_SHAPE, str(error)) from None
 
 
-class SampleDecoder:
-    """Decodes records of `metrics.samples`, and remembers each series by the bytes that named it.
+class SeriesCache(dict[tuple[str, str, str, bytes], Series]):
+    """Series by (source, metric, kind, bytes of the dimensions). Looking one up learns it.
 
-    Not thread-safe. The memory is bounded: it is emptied when it holds `MAX_CACHED_SERIES` names.
+    Bounded: it is emptied when it holds `MAX_CACHED_SERIES`. A lookup raises `BadRecord` for a name that is refused.
     """
 
-    def __init__(self) -> None:
-        self._record = msgspec.json.Decoder(_SampleRecord)
-        self._series: dict[tuple[str, str, str, bytes], Series] = {}
-
-    def decode(self, value: bytes | None) -> Decoded:
-        """One record.
-
-        Raises:
-            BadRecord: When the record as a whole cannot be used. A bad sample is a fault of the result instead.
-        """
-        try:
-            record = self._record.decode(reference.checked_bytes(value))
-            if not -reference.PAST_BOUND_MS <= record.at_ms - record.sent_ms <= reference.FUTURE_BOUND_MS:
-                return reference.decode_samples(value)
-            series, source = self._series, record.source
-            points = []
-            for sample in record.samples:
-                number = sample.value
-                if number is None or sample.sketch is not None or sample.at_ms is not None or sample.kind == "sketch":
-                    return reference.decode_samples(value)
-                key = (source, sample.metric, sample.kind, bytes(sample.dimensions))
-                known = series.get(key)
-                points.append(Point(known if known is not None else self._learn(key), number))
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return reference.decode_samples(value)
-        return Decoded(source, record.boot, record.seq, record.sent_ms, record.at_ms, points)
-
-    def _learn(self, key: tuple[str, str, str, bytes]) -> Series:
+    def __missing__(self, key: tuple[str, str, str, bytes]) -> Series:
         source, metric, kind, raw = key
-        _METRIC.decode(_ENCODER.encode(metric))
-        dimensions = _DIMENSIONS.decode(raw) if raw else {}
-        if len(self._series) >= MAX_CACHED_SERIES:
-            self._series.clear()
-        learned = self._series[key] = series_of(metric, source, dimensions, Kind(kind))
+        try:
+            _METRIC.decode(_ENCODER.encode(metric))
+            dimensions = _DIMENSIONS.decode(raw) if raw else {}
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise BadRecord(Reason.BAD_SHAPE, str(error)) from None
+        if len(self) >= MAX_CACHED_SERIES:
+            self.clear()
+        learned = self[key] = series_of(metric, source, dimensions, Kind(kind))
         return learned
+
+
+Input = SampleRecord | Decoded | Tick | BadRecord
+
+
+class SampleDecoder:
+    """Decodes batches of `metrics.samples`."""
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(SampleRecord)
+
+    def decode_batch(self, values: Sequence[bytes | None]) -> list[Input]:
+        """One entry for each value, in their order; what cannot be used is a `BadRecord`, or a fault of a `Decoded`."""
+        if None in values:
+            return [self._decode(value) for value in values]
+        whole = cast("Sequence[bytes]", values)
+        ticks = [index for index, value in enumerate(whole) if value.startswith(TICK_PREFIX)]
+        lines = [value for value in whole if not value.startswith(TICK_PREFIX)] if ticks else whole
+        decoded = self._decode_lines(lines)
+        for index in ticks:
+            decoded.insert(index, self._decode(whole[index]))
+        return decoded
+
+    def _decode_lines(self, lines: Sequence[bytes]) -> list[Input]:
+        joined = b"\n".join(lines)
+        # A value with a line break in it could shift its neighbours: then each is decoded alone.
+        if not lines or joined.count(b"\n") != len(lines) - 1 or max(map(len, lines)) > reference.MAX_RECORD_BYTES:
+            return [self._decode(value) for value in lines]
+        try:
+            records = self._decoder.decode_lines(joined)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            return [self._decode(value) for value in lines]
+        if len(records) != len(lines):
+            return [self._decode(value) for value in lines]
+        low, high = -reference.PAST_BOUND_MS, reference.FUTURE_BOUND_MS
+        return [
+            record if low <= record.at_ms - record.sent_ms <= high else self._explained(value)
+            for record, value in zip(records, lines, strict=True)
+        ]
+
+    def _decode(self, value: bytes | None) -> Input:
+        try:
+            if value is not None and value.startswith(TICK_PREFIX):
+                return decode_tick(value)
+            record = self._decoder.decode(reference.checked_bytes(value))
+        except BadRecord as bad:
+            return bad
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            return self._explained(value)
+        if -reference.PAST_BOUND_MS <= record.at_ms - record.sent_ms <= reference.FUTURE_BOUND_MS:
+            return record
+        return self._explained(value)
+
+    @staticmethod
+    def _explained(value: bytes | None) -> Decoded | BadRecord:
+        try:
+            return reference.decode_samples(value)
+        except BadRecord as bad:
+            return bad

@@ -1,0 +1,99 @@
+"""What readers do with rollup rows: rows of one series are merged over segments, partitions and windows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from engine.sketch import quantile
+from schemas.wire import Row
+
+Identity = tuple[int, str, str, int, int]
+"""Start of the window, topic, epoch, partition, segment: the order in which sums are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combined:
+    """Several rows as one."""
+
+    n: int
+    sum: float
+    min: float
+    max: float
+    first: float
+    first_ms: int
+    last: float
+    last_ms: int
+    increase: float
+    zero: int = 0
+    positive: dict[int, int] = field(default_factory=dict)
+    negative: dict[int, int] = field(default_factory=dict)
+
+    def quantile(self, q: float) -> float | None:
+        """The q-quantile within 1 %; None where nothing was counted into a sketch."""
+        return quantile(q, self.zero, self.positive, self.negative)
+
+
+def of_row(row: Row) -> Combined:
+    """One row as it stands."""
+    return Combined(
+        n=row.n,
+        sum=row.sum,
+        min=row.min,
+        max=row.max,
+        first=row.first,
+        first_ms=row.first_ms,
+        last=row.last,
+        last_ms=row.last_ms,
+        increase=row.increase,
+        zero=row.zero,
+        positive=row.positive,
+        negative=row.negative,
+    )
+
+
+def merge(one: Combined, other: Combined) -> Combined:
+    """Two as one. The one whose first value is earlier comes first.
+
+    A counter's growth between them is added; after a fall it counts from zero. Where they overlap in time, as two
+    segments of one window may, the growth from the earliest to the latest value is taken instead.
+    """
+    if (other.first_ms, other.last_ms) < (one.first_ms, one.last_ms):
+        one, other = other, one
+    last = other if other.last_ms >= one.last_ms else one
+    return Combined(
+        n=one.n + other.n,
+        sum=one.sum + other.sum,
+        min=min(one.min, other.min),
+        max=max(one.max, other.max),
+        first=one.first,
+        first_ms=one.first_ms,
+        last=last.last,
+        last_ms=last.last_ms,
+        increase=_growth(one, other, last),
+        zero=one.zero + other.zero,
+        positive=_added(one.positive, other.positive),
+        negative=_added(one.negative, other.negative),
+    )
+
+
+def _growth(one: Combined, other: Combined, last: Combined) -> float:
+    if other.first_ms < one.last_ms:
+        return max(one.increase, other.increase, last.last - one.first)
+    between = other.first - one.last
+    return one.increase + other.increase + (between if between >= 0 else other.first)
+
+
+def _added(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+    if not one or not other:
+        return one or other
+    added = dict(one)
+    for bucket, count in other.items():
+        added[bucket] = added.get(bucket, 0) + count
+    return added
+
+
+def combine(rows: Iterable[tuple[Identity, Row]]) -> Combined | None:
+    """Rows of one series as one, sums in the order of their identities. None of none."""
+    whole: Combined | None = None
+    for _, row in sorted(rows, key=lambda pair: pair[0]):
+        whole = of_row(row) if whole is None else merge(whole, of_row(row))
+    return whole

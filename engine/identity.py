@@ -1,0 +1,26 @@
+"""Hashes of record identities: the proof that a rollup counts each record once, and the memory of duplicates."""
+
+from hashlib import blake2b
+
+MASK = (1 << 64) - 1
+ODD = 0x9E3779B97F4A7C15
+"""Odd, so that multiplication by it is a bijection modulo 2^64."""
+
+SHIFT = 29
+
+
+def base_of(source: str, boot: str) -> int:
+    """Where the hashes of one boot of one source begin: an unsigned 64-bit integer."""
+    encoded = source.encode("utf-8", "surrogatepass")
+    digest = blake2b(len(encoded).to_bytes(4, "big") + encoded + boot.encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")
+
+
+def record_hash(source: str, boot: str, seq: int) -> int:
+    """The unsigned 64-bit hash of a record's identity.
+
+    A bijection of `seq`, so two records of one boot never share a hash. The shift keeps sums of hashes from being sums
+    of sequence numbers, which a loss and a double count could leave unchanged.
+    """
+    mixed = (base_of(source, boot) + seq) * ODD & MASK
+    return mixed ^ mixed >> SHIFT
