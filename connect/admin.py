@@ -1,0 +1,112 @@
+"""Topics on the broker: create them, list them, wait for the broker, tell one incarnation of a topic from the next."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from connect.config import KafkaConfig
+from schemas.errors import BadSettings, BrokerUnavailable
+from schemas.topics import Topic
+
+_LOG = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_MS = 10_000
+RETRY_S = 0.1
+
+
+@asynccontextmanager
+async def _client(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=config.bootstrap.split(","),
+        client_id=config.client_id,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        security_protocol=config.security_protocol,
+        ssl_context=config.ssl_context(),
+        sasl_mechanism=config.sasl_mechanism,
+        sasl_plain_username=config.sasl_username or None,
+        sasl_plain_password=config.sasl_password.get_secret_value() or None,
+    )
+    try:
+        await client.start()
+        yield client
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(f"Kafka at {config.bootstrap}: {error}") from error
+    finally:
+        await client.close()
+
+
+async def wait_until_ready(config: KafkaConfig, deadline_s: float) -> None:
+    """Returns when the broker answers.
+
+    Raises:
+        BrokerUnavailable: When it did not in time.
+    """
+    refused: BrokerUnavailable | None = None
+    try:
+        async with asyncio.timeout(deadline_s):
+            while True:
+                try:
+                    async with _client(config) as client:
+                        await client.list_topics()
+                        return
+                except BrokerUnavailable as error:
+                    refused = error
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError:
+        detail = f"Kafka at {config.bootstrap} did not answer within {deadline_s:g} s: {refused}"
+        raise BrokerUnavailable(f"{detail}. Is it running, and is the address right?") from refused
+
+
+async def create_topics(
+    config: KafkaConfig, topics: Iterable[Topic], *, partitions: Mapping[str, int] | None = None, replication: int = 1
+) -> list[str]:
+    """Creates the topics that are not there yet; their names.
+
+    A topic that is there keeps its partitions: more of them would send a source's records elsewhere than before.
+    """
+    counts = partitions or {}
+    there = await list_topics(config)
+    missing = [topic for topic in topics if topic.name not in there]
+    for topic in topics:
+        wanted, has = counts.get(topic.name, topic.partitions), there.get(topic.name)
+        if has is not None and has != wanted:
+            _LOG.warning("Topic %s has %d partitions, not %d; it is kept", topic.name, has, wanted)
+    async with _client(config) as client:
+        for topic in missing:
+            try:
+                await client.create_topics([_new(topic, counts.get(topic.name, topic.partitions), replication)])
+            except TopicAlreadyExistsError:
+                continue
+    return [topic.name for topic in missing]
+
+
+def _new(topic: Topic, partitions: int, replication: int) -> NewTopic:
+    configs = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": str(topic.retention_ms)}
+    return NewTopic(topic.name, num_partitions=partitions, replication_factor=replication, topic_configs=configs)
+
+
+async def list_topics(config: KafkaConfig) -> dict[str, int]:
+    """Names and numbers of partitions, without the broker's own topics."""
+    async with _client(config) as client:
+        described = await client.describe_topics()
+    return {
+        topic["topic"]: len(topic["partitions"])
+        for topic in described
+        if not topic.get("is_internal") and not topic["topic"].startswith("__")
+    }
+
+
+async def topic_epoch(config: KafkaConfig, name: str) -> str:
+    """What tells this incarnation of a topic from one that was deleted.
+
+    Raises:
+        BadSettings: Always for now: this client does not read topic ids.
+    """
+    raise BadSettings(
+        f"The incarnation of topic {name} on {config.bootstrap} is not known. Set WATCHKEEPER_EPOCH to a name of your"
+        " choice, the same for every process, and to another one when the topics are created anew."
+    )

@@ -1,0 +1,51 @@
+"""Where the partitions of topics end."""
+
+import asyncio
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from connect.config import KafkaConfig
+from connect.kafka import consumer
+
+DEADLINE_S = 10.0
+FETCH_MS = 200
+
+
+async def end_offsets(config: KafkaConfig, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+    """The offset that the next record of each partition gets; 0 of an empty one.
+
+    Taken from the high watermark of a fetch. Asking for the latest offset is not enough: the embedded broker answers
+    with the end of the last batch but one.
+
+    Raises:
+        TimeoutError: When a partition did not answer in time.
+    """
+    client = consumer(config, fetch_max_wait_ms=20, max_partition_fetch_bytes=4096)
+    await client.start()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            partitions = await _partitions(client, topics)
+            latest = await client.end_offsets(partitions)
+            client.assign(partitions)
+            for tp, offset in latest.items():
+                client.seek(tp, max(0, offset - 1))
+            return await _highwaters(client, partitions)
+    finally:
+        await client.stop()
+
+
+async def _partitions(client: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
+    await client.topics()
+    return [TopicPartition(name, number) for name in topics for number in client.partitions_for_topic(name) or ()]
+
+
+async def _highwaters(client: AIOKafkaConsumer, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    ends: dict[tuple[str, int], int] = {}
+    while len(ends) < len(partitions):
+        await client.getmany(timeout_ms=FETCH_MS)
+        for tp in partitions:
+            end = client.highwater(tp)
+            if end is not None:
+                ends[tp.topic, tp.partition] = end
+    return ends
