@@ -1,0 +1,159 @@
+"""The `process` role: one worker of the stream processor, from its start to its exit code."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from agents.batches import Batch, Partition
+from agents.config import ProcessConfig
+from agents.metrics import Metrics
+from agents.rollup import RollupAgent
+from agents.runtime import Runtime, RuntimeConfig
+from agents.ticks import WRITER, Ticker
+from agents.watchdog import Standing, Watchdog, end_process
+from connect import admin, kafka, offsets
+from connect.outbox import Outbox
+from connect.telemetry import Figures, Telemetry
+from schemas.topics import INPUTS, ROLLUPS
+
+__all__ = ["ProcessConfig", "process"]
+
+_LOG = logging.getLogger(__name__)
+
+READY_S = 30.0
+_INPUTS = tuple(topic.name for topic in INPUTS)
+
+
+def process(config: ProcessConfig, telemetry: Telemetry) -> int:
+    """Runs one worker until SIGINT, SIGTERM or a fault; its exit code, 0 only after an orderly stop.
+
+    It joins the consumer group, folds the partitions that it is assigned, and evaluates the rules of the partitions of
+    `alerts.state` that it is assigned. Nothing is lost whatever ends it: see `agents.rollup` and `agents.evaluate`.
+
+    Raises:
+        BrokerUnavailable: When Kafka or a topic is not there at the start.
+    """
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    epochs = asyncio.run(_epochs(config))
+    with TemporaryDirectory(prefix="watchkeeper-") as folder:
+        runtime = Runtime(
+            RuntimeConfig(
+                kafka=config.kafka,
+                group=config.group,
+                data_dir=config.data_dir or Path(folder),
+                session_timeout_s=config.session_timeout_s,
+                heartbeat_s=config.heartbeat_s,
+            )
+        )
+        return runtime.run(_Worker(config, runtime, telemetry, epochs))
+
+
+async def _epochs(config: ProcessConfig) -> dict[str, str]:
+    await admin.wait_until_ready(config.kafka, READY_S)
+    topics = (*_INPUTS, ROLLUPS.name)
+    return {topic: config.epoch or await admin.topic_epoch(config.kafka, topic) for topic in topics}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class _Worker:
+    """What runs around the app: the producer, the agents, the ticks, the watchdog, and the order of stopping."""
+
+    def __init__(
+        self, config: ProcessConfig, runtime: Runtime, telemetry: Telemetry, epochs: Mapping[str, str]
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._telemetry = telemetry
+        self._epochs = epochs
+        self._metrics = Metrics(telemetry.registry)
+        self._watchdog = Watchdog(
+            patience_s=config.watchdog_s,
+            flowing=lambda: runtime.flowing,
+            standings=self._standings,
+            die=end_process,
+        )
+        runtime.agent("rollup", _INPUTS, self._fold)
+        runtime.on_rebalance(assigned=self._assigned, revoked=self._revoked)
+
+    async def opening(self) -> None:
+        self._producer = kafka.producer(self._config.kafka)
+        await self._producer.start()
+        outbox = Outbox(self._producer)
+        counts = {topic: len(await self._producer.partitions_for(topic)) for topic in (*_INPUTS, ROLLUPS.name)}
+        self._rollup = RollupAgent(
+            self._config,
+            group=self._runtime,
+            outbox=outbox,
+            epochs={topic: self._epochs[topic] for topic in _INPUTS},
+            marks_to=range(counts[ROLLUPS.name]),
+            metrics=self._metrics,
+        )
+        ticker = Ticker(
+            outbox,
+            partitions={topic: counts[topic] for topic in _INPUTS},
+            epochs=self._epochs,
+            owned=lambda: WRITER in (self._runtime.assigned or ()),
+            clock_ms=_now_ms,
+            metrics=self._metrics,
+        )
+        self._runtime.spawn(self._rollup.publish_early())
+        if self._config.ticks:
+            self._runtime.spawn(ticker.run())
+        self._telemetry.show(self._figures)
+        self._watchdog.start()
+
+    async def draining(self) -> None:
+        self._watchdog.stop()
+        try:
+            async with asyncio.timeout(self._config.deadline_s):
+                if self._config.drain:
+                    await self._drain()
+                await self._rollup.close()
+        except TimeoutError:
+            _LOG.warning(
+                "Not everything was published within %g s; the next worker does it again", self._config.deadline_s
+            )
+
+    async def _drain(self) -> None:
+        """Reads the inputs up to where they end now. Ticks go on until then: they close the windows."""
+        ends = await offsets.end_offsets(self._config.kafka, _INPUTS)
+        mine = self._runtime.assigned or frozenset()
+        await self._rollup.reach(
+            {name: end for (topic, number), end in ends.items() if (name := Partition(topic, number)) in mine}
+        )
+        await self._rollup.flush()
+
+    async def closing(self) -> None:
+        self._watchdog.stop()
+        await self._producer.stop()
+
+    async def _fold(self, batch: Batch) -> None:
+        await self._rollup.take(batch)
+
+    async def _assigned(self, partitions: frozenset[Partition]) -> None:
+        self._metrics.rebalances.inc()
+        _LOG.info("Assigned: %s", ", ".join(f"{topic}/{number}" for topic, number in sorted(partitions)) or "nothing")
+
+    async def _revoked(self) -> None:
+        await self._rollup.revoked()
+
+    def _standings(self) -> dict[str, Standing]:
+        return self._rollup.standings()
+
+    def _figures(self) -> Figures:
+        standings = self._standings()
+        return {
+            "healthy": self._runtime.flowing,
+            "assigned": len(self._runtime.assigned or ()),
+            "lag_records": sum(standing.lag for standing in standings.values()),
+            "samples_total": self._rollup.samples_total,
+            "deadletters_total": self._rollup.deadletters_total,
+            "watermark_ms": self._rollup.watermark_ms(),
+        }
