@@ -1,0 +1,119 @@
+"""ClickHouse over HTTP: the only importer of its client, and the one place where its errors get a family."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from urllib3.exceptions import HTTPError
+
+from connect.config import ClickHouseConfig
+from schemas.errors import StoreRefused, StoreUnavailable
+
+Parameters = Mapping[str, Any]
+
+# What ClickHouse may stop saying by itself: timeouts, too many queries or parts, no memory, no disk, no replica,
+# shutting down, read-only for now.
+_PASSING = frozenset({159, 160, 164, 202, 203, 209, 210, 216, 236, 241, 242, 243, 252, 279, 319, 394, 425, 439, 999})
+_UNKNOWN_CODE = 1000
+
+
+class Store:
+    """One ClickHouse. Thread-safe; connects at the first use.
+
+    Every insert must be idempotent: the client sends one again when a connection was closed under it.
+    """
+
+    def __init__(self, config: ClickHouseConfig) -> None:
+        self._config = config
+        self._client: Client | None = None
+
+    def _connected(self) -> Client:
+        client = self._client
+        if client is None:
+            config = self._config
+            client = self._client = clickhouse_connect.get_client(
+                host=config.host,
+                port=config.port,
+                username=config.username,
+                password=config.password.get_secret_value(),
+                secure=config.secure,
+                ca_cert=config.ca_file or None,
+                connect_timeout=min(5, int(config.timeout_s)),
+                send_receive_timeout=int(config.timeout_s),
+                # One session for all threads would make them wait for each other, and be refused.
+                autogenerate_session_id=False,
+                compress=False,
+                query_limit=0,
+                settings={"async_insert": 0},
+            )
+        return client
+
+    def command(self, sql: str, *, parameters: Parameters | None = None, settings: Parameters | None = None) -> None:
+        """Executes a statement that gives no rows.
+
+        Raises:
+            StoreUnavailable: The same statement may succeed later.
+            StoreRefused: It will not.
+        """
+        with _families():
+            self._connected().command(sql, parameters=_given(parameters), settings=_given(settings))
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query. Values are bound by the server: `{name:Type}`. Raises as `command`."""
+        with _families():
+            return [tuple(row) for row in self._connected().query(sql, parameters=_given(parameters)).result_rows]
+
+    def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Inserts columns of equal length in one statement. Returns when ClickHouse has them. Raises as `command`."""
+        with _families():
+            names = list(columns)
+            self._connected().insert(table, list(columns.values()), column_names=names, column_oriented=True)
+
+    def raw(self, sql: str, fmt: str, parameters: Parameters | None = None) -> Iterator[bytes]:
+        """The answer's bytes in any of ClickHouse's output formats, piece by piece. Raises as `command`."""
+        with _families():
+            stream = self._connected().raw_stream(sql, fmt=fmt, parameters=_given(parameters))
+            with stream:
+                while piece := stream.read(65_536):
+                    yield piece
+
+    def ping(self) -> bool:
+        """Whether it answers."""
+        try:
+            with _families():
+                return bool(self._connected().ping())
+        except (StoreUnavailable, StoreRefused):
+            return False
+
+    def close(self) -> None:
+        """Closes the connections. Safe twice."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def _given(values: Parameters | None) -> dict[str, Any] | None:
+    return dict(values) if values else None
+
+
+class _families:  # noqa: N801  (reads as a word in a with statement)
+    """Turns the client's errors into ours."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
+            code = _code(error)
+            if code is not None and code not in _PASSING:
+                raise StoreRefused(str(error)) from error
+            raise StoreUnavailable(str(error)) from error
+        if isinstance(error, ClickHouseError | HTTPError | OSError):
+            raise StoreUnavailable(f"ClickHouse: {error}") from error
+
+
+def _code(error: DatabaseError) -> int | None:
+    code = getattr(error, "code", None)
+    return int(code) if isinstance(code, int) and code < _UNKNOWN_CODE else None
