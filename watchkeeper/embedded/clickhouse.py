@@ -30,11 +30,15 @@ class EmbeddedClickHouse:
         """Its process id while it runs."""
         return self._child.pid if self._child else None
 
+    def command(self) -> list[str]:
+        """Program and arguments."""
+        program = [sys.executable, "-m", "watchkeeper.embedded.clickhouse_server"]
+        return [*program, "--path", str(self._path), "--port", str(self._port)]
+
     def start(self) -> None:
         """See `Service.start`."""
         require_free(self._port, "the embedded ClickHouse")
-        command = [sys.executable, "-m", "watchkeeper.embedded.clickhouse_server"]
-        self._child = Child(self.name, [*command, "--path", str(self._path), "--port", str(self._port)], self._log_path)
+        self._child = Child(self.name, self.command(), self._log_path)
         self._child.start()
         self._child.wait_until(lambda: alive(self._port), READY_S)
 
