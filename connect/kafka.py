@@ -2,9 +2,18 @@
 
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from connect.config import KafkaConfig
+
+__all__ = ["COMMIT_REFUSED", "Consumer", "KafkaError", "Producer", "RebalanceListener", "TopicPartition", "consumer", "producer"]
+
+Consumer = AIOKafkaConsumer
+Producer = AIOKafkaProducer
+RebalanceListener = ConsumerRebalanceListener
+COMMIT_REFUSED = (CommitFailedError, IllegalStateError)
+"""A commit for partitions that are not ours any more: their new owner reads from the commit before."""
 
 REQUEST_TIMEOUT_MS = 10_000
 LINGER_MS = 10

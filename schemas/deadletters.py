@@ -1,5 +1,8 @@
 """Topic `deadletters`: records that could not be used, as they came, with the reason."""
 
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -35,3 +38,42 @@ class DeadLetter(Wire):
     value_bytes: Count = Field(description="Length of the whole value.")
     value_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
     refused_by: Annotated[str, StringConstraints(max_length=64)] = Field(description="Process that refused it.")
+
+
+MAX_FAULTS = 100
+"""Of a record with more bad samples the first are told, and how many more there were: the letter must stay sendable."""
+
+MAX_KEY_BYTES = 4_096
+
+
+def dead_letter(
+    place: tuple[str, str, int, int], key: bytes | None, value: bytes | None, *, faults: Sequence[Fault], refused_by: str
+) -> tuple[bytes, bytes]:
+    """Key and value of the letter for one record, with its bytes as they came. Equal for all who read the record.
+
+    Args:
+        place: Topic, epoch, partition and offset.
+        faults: At least one.
+        refused_by: The role that refused it.
+    """
+    topic, epoch, partition, offset = place
+    letter = DeadLetter(
+        topic=topic,
+        epoch=epoch,
+        partition=partition,
+        offset=offset,
+        faults=_told(faults),
+        key_base64=None if key is None else b64encode(key[:MAX_KEY_BYTES]).decode(),
+        value_base64=None if value is None else b64encode(value[:MAX_KEPT_BYTES]).decode(),
+        value_bytes=0 if value is None else len(value),
+        value_sha256="" if value is None else sha256(value).hexdigest(),
+        refused_by=refused_by,
+    )
+    return f"{topic}-{partition}-{offset}".encode(), letter.model_dump_json().encode()
+
+
+def _told(faults: Sequence[Fault]) -> list[Fault]:
+    if len(faults) <= MAX_FAULTS:
+        return list(faults)
+    more = len(faults) - MAX_FAULTS
+    return [*faults[:MAX_FAULTS], Fault(reason=faults[-1].reason, detail=f"and {more} more samples were refused")]

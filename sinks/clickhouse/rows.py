@@ -26,6 +26,7 @@ class Place(NamedTuple):
     partition: int
     offset: int
     key: bytes | None
+    timestamp_ms: int
 
 
 Read = Callable[[Place, bytes | None], Sequence[dict[str, Any]]]
@@ -129,7 +130,7 @@ def states(place: Place, value: bytes | None) -> list[dict[str, Any]]:
     """What the evaluator knows of each alert, newest offset first; fences and positions are not stored."""
     if value is None:
         alert = (place.key or b"").decode("ascii", "replace")
-        return [{"alert": alert, "ver": place.offset, "removed": True, "record": ""}]
+        return [{"alert": alert, "ver": place.timestamp_ms, "removed": True, "record": ""}]
     try:
         record = _STATE.validate_python(parsed(checked_bytes(value)))
     except ValidationError as error:
