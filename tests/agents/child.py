@@ -1,30 +1,65 @@
 """One worker in a process of its own: `python -m tests.agents.child '{"bootstrap": ..., "config": {...}}'`.
 
-`explode_at` makes the fold of one partition raise when it is given that offset, as a bug in it would.
+Bugs can be planted, since none is known that does the same:
+
+- `explode_at`: the fold of one partition raises when it is given that offset;
+- `hang_at`: it never returns;
+- `lose`: every so many fetched batches one is dropped, as a cleared queue would.
 """
 
 import json
 import logging
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from agents.runtime import BatchConsumer
 from agents.worker import ProcessConfig, process
 from connect.config import KafkaConfig
 from connect.telemetry import Telemetry
 from engine.fold import PartitionFold
 
 
-def explode_at(topic: str, partition: int, at: int) -> None:
-    """Plants the bug."""
+def plant_at(topic: str, partition: int, offset: int, *, bug: Callable[[], None]) -> None:
+    """Has the fold run into a bug when it is given a record."""
     fold = PartitionFold.fold
 
-    def exploding(self: PartitionFold, offsets: Sequence[int], *rest: Any) -> None:
-        if (self.config.topic, self.config.partition) == (topic, partition) and at in offsets:
-            raise ZeroDivisionError(f"planted at offset {at}")
+    def buggy(self: PartitionFold, offsets: Sequence[int], *rest: Any) -> None:
+        if (self.config.topic, self.config.partition) == (topic, partition) and offset in offsets:
+            bug()
         fold(self, offsets, *rest)
 
-    PartitionFold.fold = exploding  # type: ignore[method-assign,assignment]
+    PartitionFold.fold = buggy  # type: ignore[method-assign,assignment]
+
+
+def explode() -> None:
+    """A bug that is noticed."""
+    raise ZeroDivisionError("planted")
+
+
+def hang() -> None:
+    """A bug that is not."""
+    threading.Event().wait()
+
+
+def lose(every: int) -> None:
+    """Drops fetched batches."""
+    next_messages = BatchConsumer._next_messages
+    fetched = 0
+
+    async def losing(self: BatchConsumer) -> list[Any]:
+        nonlocal fetched
+        messages = []
+        for message in await next_messages(self):
+            fetched += 1
+            if fetched % every:
+                messages.append(message)
+            else:
+                logging.getLogger("child").warning("lost %s", message.value.first)
+        return messages
+
+    BatchConsumer._next_messages = losing  # type: ignore[method-assign]
 
 
 def main() -> int:
@@ -32,7 +67,11 @@ def main() -> int:
     options = json.loads(sys.argv[1])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
     if "explode_at" in options:
-        explode_at(*options["explode_at"])
+        plant_at(*options["explode_at"], bug=explode)
+    if "hang_at" in options:
+        plant_at(*options["hang_at"], bug=hang)
+    if "lose" in options:
+        lose(options["lose"])
     kafka = KafkaConfig(bootstrap=options["bootstrap"], idempotent=False)
     with Telemetry("process", port=options.get("port")) as telemetry:
         return process(ProcessConfig(kafka=kafka, **options["config"]), telemetry)

@@ -64,6 +64,18 @@ class Worker:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
 
+    async def ended(self, *, within_s: float = 30.0) -> int:
+        """Its exit code, when it has ended by itself."""
+        return await asyncio.to_thread(self.process.wait, within_s)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing, and does not know it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
     def said(self) -> str:
         """All it has logged."""
         return self.output.read_text(errors="replace")
@@ -78,11 +90,9 @@ class Pipeline:
     outbox: Outbox
     workers: list[Worker] = field(default_factory=list)
 
-    def worker(self, *, explode_at: tuple[str, int, int] | None = None, **config: Any) -> Worker:
-        """Starts a worker."""
-        options: dict[str, Any] = {"bootstrap": self.kafka.bootstrap, "config": FAST | config}
-        if explode_at is not None:
-            options["explode_at"] = explode_at
+    def worker(self, *, bug: dict[str, Any] | None = None, **config: Any) -> Worker:
+        """Starts a worker, with a bug planted where one is given (see `tests.agents.child`)."""
+        options = {"bootstrap": self.kafka.bootstrap, "config": FAST | config, **(bug or {})}
         output = self.folder / f"worker-{len(self.workers)}.log"
         with output.open("wb") as log:
             process = subprocess.Popen(
@@ -95,9 +105,7 @@ class Pipeline:
         self.workers.append(Worker(process, output))
         return self.workers[-1]
 
-    async def send(
-        self, topic: str, values: Iterable[bytes | None], *, partition: int, key: bytes | None = None
-    ) -> None:
+    async def send(self, topic: str, values: Iterable[bytes | None], *, partition: int, key: bytes = b"test") -> None:
         """Writes values into one partition, in order; returns when they are acknowledged."""
         await self.outbox.deliver(Message(topic, key, value, partition) for value in values)
 
@@ -166,7 +174,7 @@ async def pipeline(kafka: KafkaConfig, folder: Path) -> AsyncIterator[Pipeline]:
     """Topics on a broker, and no process of ours left at the end."""
     await wait_until_ready(kafka, 10.0)
     await create_topics(kafka, TOPICS, partitions={})
-    sender = producer(kafka)
+    sender = producer(kafka, max_request_size=20_000_000)
     await sender.start()
     running = Pipeline(kafka, folder, Outbox(sender))
     try:
