@@ -1,0 +1,206 @@
+"""Evaluates rules on a grid of event time, as the watermark passes it. A function of rows, marks and rules alone."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from engine.alerts import Moment, new_alert, step, withdrawn
+from engine.combine import Combined
+from engine.held import Held
+from engine.rules import Reading, entity_of, read, selects
+from engine.watermarks import Complete, Input, Watermarks
+from schemas.alerts import AlertState, Outcome, State
+from schemas.dimensions import canonical
+from schemas.rules import WINDOW_MS, AbsenceRule, Rule, ThresholdRule
+from schemas.samples import Kind
+from schemas.wire import Mark, Rows
+
+Entity = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorConfig:
+    """What evaluating is a function of, beside its input.
+
+    Attributes:
+        inputs: Input partitions that report watermarks.
+        laggard_ms: One that is further behind the foremost is left out.
+        max_catchup_ms: Grid points that were missed for longer are not evaluated any more.
+    """
+
+    inputs: frozenset[Input]
+    laggard_ms: int = 20_000
+    max_catchup_ms: int = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class VersionedRule:
+    """A rule and its version."""
+
+    version: int
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One grid point.
+
+    Attributes:
+        states: Alerts of which something changed, with the transitions that this made in `unsent`.
+    """
+
+    at_ms: int
+    partial: bool
+    states: list[AlertState] = field(default_factory=list)
+
+
+class Evaluator:
+    """Holds rows and alert states, and evaluates the rules that it is given."""
+
+    def __init__(self, config: EvaluatorConfig) -> None:
+        self._config = config
+        self._watermarks = Watermarks(config.inputs, laggard_ms=config.laggard_ms)
+        self._held = Held()
+        self._rules: dict[str, VersionedRule] = {}
+        self._withdrawn: list[tuple[VersionedRule, str]] = []
+        self._states: dict[str, dict[Entity, AlertState]] = {}
+        self._evaluated_ms: int | None = None
+
+    def apply_rules(self, rules: Mapping[str, VersionedRule]) -> None:
+        """The rules from now on. Alerts of one that is gone or disabled end at the next grid point."""
+        enabled = {id_: versioned for id_, versioned in rules.items() if versioned.rule.enabled}
+        for id_, before in self._rules.items():
+            if id_ not in enabled:
+                self._withdrawn.append((before, "was disabled" if id_ in rules else "was removed"))
+        self._rules = enabled
+        self._held.keep_only({versioned.rule.metric for versioned in enabled.values()})
+
+    def restore(self, states: Iterable[AlertState], evaluated_ms: int | None) -> None:
+        """What an earlier evaluator knew. Grid points after `evaluated_ms` are evaluated again.
+
+        States of rules that are not applied here stay as they are.
+        """
+        for state in states:
+            self._states.setdefault(state.rule, {})[canonical(state.entity)] = state
+        if evaluated_ms is not None:
+            known = self._evaluated_ms
+            self._evaluated_ms = evaluated_ms if known is None else min(known, evaluated_ms)
+
+    def forget(self, rule: str) -> None:
+        """Drops a rule and its alerts: another evaluator owns them now."""
+        self._rules.pop(rule, None)
+        self._states.pop(rule, None)
+
+    def add_rows(self, rows: Rows) -> None:
+        """Rows of one metric; ignored where no rule looks at it."""
+        if any(versioned.rule.metric == rows.metric for versioned in self._rules.values()):
+            self._held.add(rows, self.needed_from_ms)
+
+    def add_mark(self, mark: Mark) -> None:
+        """The watermark of one input partition."""
+        self._watermarks.report(mark.topic, mark.partition, mark.watermark_ms)
+
+    @property
+    def evaluated_ms(self) -> int | None:
+        """The last grid point that was evaluated."""
+        return self._evaluated_ms
+
+    @property
+    def needed_from_ms(self) -> int:
+        """Rows of windows that start before it are not needed again."""
+        if self._evaluated_ms is None:
+            return 0
+        spans = [rule.over_ms for rule in self._thresholds()]
+        return self._evaluated_ms + WINDOW_MS - max(spans, default=WINDOW_MS)
+
+    def _thresholds(self) -> list[ThresholdRule]:
+        return [one.rule for one in self._rules.values() if isinstance(one.rule, ThresholdRule)]
+
+    @property
+    def firing(self) -> list[AlertState]:
+        """Alerts that are raised."""
+        raised = (State.FIRING, State.RECOVERING)
+        return [
+            state
+            for of_rule in self._states.values()
+            for state in of_rule.values()
+            if state.state in raised or (state.state is State.STALE and state.resume in raised)
+        ]
+
+    def evaluate(self) -> list[Evaluation]:
+        """Every grid point that the watermark has passed since the last call, in order."""
+        complete = self._watermarks.complete()
+        if complete is None:
+            return []
+        reached_ms = complete.at_ms - complete.at_ms % WINDOW_MS
+        if self._evaluated_ms is None:
+            self._evaluated_ms = reached_ms - WINDOW_MS
+        first_ms = max(self._evaluated_ms, reached_ms - self._config.max_catchup_ms) + WINDOW_MS
+        evaluations = [self._at(at_ms, complete) for at_ms in range(first_ms, reached_ms + 1, WINDOW_MS)]
+        if evaluations:
+            self._held.forget(self.needed_from_ms)
+        return evaluations
+
+    def _at(self, at_ms: int, complete: Complete) -> Evaluation:
+        changed: list[AlertState] = []
+        for versioned, why in self._withdrawn:
+            changed += self._withdraw(versioned, why, at_ms)
+        self._withdrawn = []
+        for versioned in self._rules.values():
+            changed += self._evaluate_rule(versioned, Moment(at_ms, versioned.version, complete.partial))
+        self._evaluated_ms = at_ms
+        return Evaluation(at_ms, complete.partial, changed)
+
+    def _withdraw(self, versioned: VersionedRule, why: str, at_ms: int) -> list[AlertState]:
+        rule = versioned.rule
+        of_rule = self._states.pop(rule.id, {})
+        moment = Moment(at_ms, versioned.version)
+        ended = [withdrawn(state, rule, moment, f"rule {rule.id} {why}") for state in of_rule.values()]
+        return [state for state in ended if state.unsent]
+
+    def _evaluate_rule(self, versioned: VersionedRule, moment: Moment) -> list[AlertState]:
+        rule = versioned.rule
+        readings = self._readings(rule, moment.at_ms)
+        known = self._states.setdefault(rule.id, {})
+        changed: list[AlertState] = []
+        for entity in sorted(readings.keys() | known.keys()):
+            before = known.get(entity) or new_alert(rule, dict(entity), versioned.version)
+            after = step(before, readings.get(entity, Reading(Outcome.NO_DATA)), rule, moment)
+            is_new = entity not in known and isinstance(rule, AbsenceRule)
+            if is_new or _differs(before, after):
+                changed.append(after)
+            if _worth_keeping(rule, after):
+                known[entity] = after
+            else:
+                known.pop(entity, None)
+        return changed
+
+    def _readings(self, rule: Rule, at_ms: int) -> dict[Entity, Reading]:
+        span_ms = rule.over_ms if isinstance(rule, ThresholdRule) else WINDOW_MS
+        groups: dict[Entity, list[tuple[Kind, Combined]]] = {}
+        for series in self._held.series(rule.metric):
+            if selects(rule, rule.metric, series.labels):
+                combined = series.over(at_ms - span_ms, at_ms)
+                if combined is not None:
+                    groups.setdefault(canonical(entity_of(rule, series.labels)), []).append((series.kind, combined))
+        if isinstance(rule, AbsenceRule):
+            return {entity: Reading(Outcome.VALUE) for entity in groups}
+        return {entity: read(rule, some) for entity, some in groups.items()}
+
+
+def _differs(before: AlertState, after: AlertState) -> bool:
+    """Whether a restart must know of it: transitions, and runs of windows that a raised or expected alert counts."""
+    if after.unsent:
+        return True
+    counted = (after.good_windows, after.silent_windows) != (before.good_windows, before.silent_windows)
+    return counted and (after.state is not State.OK or before.silent_windows + after.silent_windows > 0)
+
+
+def _worth_keeping(rule: Rule, state: AlertState) -> bool:
+    if state.state is not State.OK:
+        return True
+    return isinstance(rule, AbsenceRule)
+
+
+def inputs_of(partitions: Mapping[str, int]) -> Collection[Input]:
+    """Every partition of some topics, from how many they have."""
+    return [(topic, number) for topic, count in partitions.items() for number in range(count)]
