@@ -1,4 +1,4 @@
-"""The peer: Faust as its documentation shows it for speed, `take` with tuned buffers; its rows are built and thrown away.
+"""The peer: Faust as its documentation shows it for speed, `take` with tuned buffers. Its rows are thrown away.
 
 Run by `benchmarks.rollup` as `python -m benchmarks.faust_take BOOTSTRAP TOPIC RECORDS`; prints one JSON line.
 """

@@ -22,6 +22,7 @@ def seconds(total: int, *, samples_per_record: int) -> Iterator[tuple[int, list[
     with 100 to a record each host's metrics repeat with five values of dimension `cpu`.
     """
     sent = seq = second = 0
+    at_ms = START_MS
     while sent < total:
         at_ms = START_MS + second * 1000
         values: list[tuple[int, bytes]] = [(partition, tick(at_ms, second)) for partition in range(PARTITIONS)]
@@ -29,7 +30,9 @@ def seconds(total: int, *, samples_per_record: int) -> Iterator[tuple[int, list[
             for first in range(0, max(METRICS, samples_per_record), samples_per_record):
                 if sent >= total:
                     break
-                values.append((crc32(b"host-%d" % host) % PARTITIONS, record(host, at_ms, seq, first, samples_per_record)))
+                values.append(
+                    (crc32(b"host-%d" % host) % PARTITIONS, record(host, at_ms, seq, first, samples_per_record))
+                )
                 sent, seq = sent + samples_per_record, seq + 1
         yield at_ms, values
         second += 1

@@ -101,7 +101,11 @@ class HostCollector:
 
 
 def _sample(reading: Reading) -> Sample:
-    sample: Sample = {"metric": reading.metric, "value": float(reading.value), "kind": BY_NAME[reading.metric].kind.value}
+    sample: Sample = {
+        "metric": reading.metric,
+        "value": float(reading.value),
+        "kind": BY_NAME[reading.metric].kind.value,
+    }
     if reading.dimensions:
         sample["dimensions"] = dict(reading.dimensions)
     return sample

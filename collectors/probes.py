@@ -11,7 +11,9 @@ MAX_MOUNTS = 64
 MAX_DEVICES = 64
 MAX_SENSORS = 64
 _SOCKSTAT = Path("/proc/net/sockstat")
-_PSEUDO = frozenset({"squashfs", "overlay", "tmpfs", "devtmpfs", "autofs", "proc", "sysfs", "cgroup2", "ramfs", "iso9660"})
+_PSEUDO = frozenset(
+    {"squashfs", "overlay", "tmpfs", "devtmpfs", "autofs", "proc", "sysfs", "cgroup2", "ramfs", "iso9660"}
+)
 
 
 class Reading(NamedTuple):

@@ -40,10 +40,14 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.samples = Counter("watchkeeper_collect_samples", "Samples collected.", registry=registry)
-        self.published = Gauge("watchkeeper_collect_published_records", "Records Kafka acknowledged.", registry=registry)
+        self.published = Gauge(
+            "watchkeeper_collect_published_records", "Records Kafka acknowledged.", registry=registry
+        )
         self.misses = Gauge("watchkeeper_collect_probe_misses", "Misses of a probe.", ["probe"], registry=registry)
         self.spooled = Gauge("watchkeeper_collect_spooled_records", "Records waiting on disk.", registry=registry)
-        self.dropped = Gauge("watchkeeper_collect_dropped_records", "Records the full spool dropped.", registry=registry)
+        self.dropped = Gauge(
+            "watchkeeper_collect_dropped_records", "Records the full spool dropped.", registry=registry
+        )
         self.publish_s = Histogram("watchkeeper_collect_publish_seconds", "Send to acknowledgement.", registry=registry)
 
 

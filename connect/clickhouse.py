@@ -1,7 +1,8 @@
 """ClickHouse over HTTP: the only importer of its client, and the one place where its errors get a family."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from io import BufferedIOBase
+from typing import Any, cast
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -73,11 +74,12 @@ class Store:
 
     def raw(self, sql: str, fmt: str, parameters: Parameters | None = None) -> Iterator[bytes]:
         """The answer's bytes in any of ClickHouse's output formats, piece by piece. Raises as `command`."""
-        with _families():
-            stream = self._connected().raw_stream(sql, fmt=fmt, parameters=_given(parameters))
-            with stream:
-                while piece := stream.read(65_536):
-                    yield piece
+        with (
+            _families(),
+            cast("BufferedIOBase", self._connected().raw_stream(sql, fmt=fmt, parameters=_given(parameters))) as stream,
+        ):
+            while piece := stream.read(65_536):
+                yield piece
 
     def ping(self) -> bool:
         """Whether it answers."""

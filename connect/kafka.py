@@ -7,7 +7,16 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from connect.config import KafkaConfig
 
-__all__ = ["COMMIT_REFUSED", "Consumer", "KafkaError", "Producer", "RebalanceListener", "TopicPartition", "consumer", "producer"]
+__all__ = [
+    "COMMIT_REFUSED",
+    "Consumer",
+    "KafkaError",
+    "Producer",
+    "RebalanceListener",
+    "TopicPartition",
+    "consumer",
+    "producer",
+]
 
 Consumer = AIOKafkaConsumer
 Producer = AIOKafkaProducer

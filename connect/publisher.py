@@ -106,7 +106,8 @@ class Publisher:
                     await self._settled.wait()
         except TimeoutError:
             raise BrokerUnavailable(
-                f"Kafka at {self._config.bootstrap} did not take the records within {self._patience_s:g} s. Is it running?"
+                f"Kafka at {self._config.bootstrap} did not take the records within {self._patience_s:g} s."
+                " Is it running?"
             ) from None
 
     async def stop(self, deadline_s: float) -> None:

@@ -60,7 +60,9 @@ class Spool:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._lock)
-            raise BadSettings(f"The spool folder {folder} is in use by another process; give each process its own.") from None
+            raise BadSettings(
+                f"The spool folder {folder} is in use by another process; give each process its own."
+            ) from None
         self._segments = deque(_found(folder))
         self._next = 1 + max((int(segment.path.stem) for segment in self._segments), default=0)
 

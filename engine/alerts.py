@@ -38,7 +38,12 @@ def alert_id(rule: str, entity: dict[str, str]) -> str:
 def new_alert(rule: Rule, entity: dict[str, str], version: int) -> AlertState:
     """An alert that nothing is known of."""
     return AlertState(
-        alert=alert_id(rule.id, entity), rule=rule.id, rule_version=version, entity=entity, state=State.OK, severity=Severity.NONE
+        alert=alert_id(rule.id, entity),
+        rule=rule.id,
+        rule_version=version,
+        entity=entity,
+        state=State.OK,
+        severity=Severity.NONE,
     )
 
 
@@ -62,7 +67,11 @@ def step(before: AlertState, reading: Reading, rule: Rule, moment: Moment) -> Al
 def _stale(before: AlertState, rule: ThresholdRule, silent: int, moment: Moment) -> bool:
     if before.state is State.STALE:
         return silent > 0
-    return before.state is not State.OK and not moment.partial and silent * WINDOW_MS >= max(rule.stale_after_ms, WINDOW_MS)
+    return (
+        before.state is not State.OK
+        and not moment.partial
+        and silent * WINDOW_MS >= max(rule.stale_after_ms, WINDOW_MS)
+    )
 
 
 def _judged(rule: Rule, reading: Reading, silent: int) -> Judgement | None:
@@ -100,7 +109,11 @@ def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, m
     wait_ms = rule.for_ms if isinstance(rule, ThresholdRule) else 0
     since_ms = before.episode_ms if state is State.PENDING else moment.at_ms
     if state is State.OK:
-        return _Next(State.PENDING, severity) if wait_ms or isinstance(rule, ThresholdRule) else _Next(State.FIRING, severity)
+        return (
+            _Next(State.PENDING, severity)
+            if wait_ms or isinstance(rule, ThresholdRule)
+            else _Next(State.FIRING, severity)
+        )
     return _Next(State.FIRING if moment.at_ms - since_ms >= wait_ms else State.PENDING, severity)
 
 
@@ -207,7 +220,13 @@ def _transition(
 
 
 def summary(
-    rule: Rule, entity: dict[str, str], state: State, severity: Severity, *, value: float | None, threshold: float | None
+    rule: Rule,
+    entity: dict[str, str],
+    state: State,
+    severity: Severity,
+    *,
+    value: float | None,
+    threshold: float | None,
 ) -> str:
     """One sentence for a person."""
     who = ", ".join(part for part in entity.values() if part) or "everything"

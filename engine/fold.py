@@ -178,9 +178,7 @@ class PartitionFold:
         self._ledger.begun(index, offset)
         return self._segment
 
-    def _record(
-        self, offset: int, record: SampleRecord | Decoded, segment: Segment, *, ahead_ms: int
-    ) -> None:
+    def _record(self, offset: int, record: SampleRecord | Decoded, segment: Segment, *, ahead_ms: int) -> None:
         boot = (record.source, record.boot)
         base = self._bases.get(boot)
         if base is None:

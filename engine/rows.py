@@ -1,11 +1,10 @@
 """One row while it is folded: one series in one window, as far as one segment tells."""
 
+from engine.identity import MASK
+from engine.sketch import bucket_of
 from schemas.samples import Kind, Sketch
 from schemas.series import Series
 from schemas.wire import Row
-
-from engine.identity import MASK
-from engine.sketch import bucket_of
 
 
 class OpenRow:
@@ -51,17 +50,9 @@ class OpenRow:
         """
         self.n += 1
         self.sum += value
-        if value < self.min:
-            self.min = value
-        elif value > self.max:
-            self.max = value
-        if at_ms >= self.last_ms:
-            self.last, self.last_ms = value, at_ms
-        elif at_ms < self.first_ms:
-            self.first, self.first_ms = value, at_ms
-        self.h_sum += hashed
-        self.h_xor ^= hashed
-        self.ver = offset + 1
+        self.min = min(self.min, value)
+        self.max = max(self.max, value)
+        self._note(value, at_ms, hashed, offset)
         if self.gauge:
             if value > 0.0:
                 bucket = bucket_of(value)
@@ -79,28 +70,26 @@ class OpenRow:
         positive = {int(bucket): count for bucket, count in sketch.positive.items()}
         negative = {int(bucket): count for bucket, count in sketch.negative.items()}
         count = sketch.zero + sum(positive.values()) + sum(negative.values())
-        self.add(sketch.sum / max(count, 1), at_ms, hashed, offset)
-        self._forget_mean(sketch.sum / max(count, 1))
-        self.n += count - 1
-        self.sum += sketch.sum - sketch.sum / max(count, 1)
+        self._note(sketch.sum / max(count, 1), at_ms, hashed, offset)
+        self.n += count
+        self.sum += sketch.sum
         self.min, self.max = min(self.min, sketch.min), max(self.max, sketch.max)
         self.zero += sketch.zero
         for mine, theirs in ((self.positive, positive), (self.negative, negative)):
             for bucket, more in theirs.items():
                 mine[bucket] = mine.get(bucket, 0) + more
 
-    def _forget_mean(self, mean: float) -> None:
-        if mean == 0.0:
-            self.zero -= 1
-            return
-        buckets = self.positive if mean > 0 else self.negative
-        bucket = bucket_of(abs(mean))
-        buckets[bucket] -= 1
-        if not buckets[bucket]:
-            del buckets[bucket]
+    def _note(self, value: float, at_ms: int, hashed: int, offset: int) -> None:
+        if at_ms >= self.last_ms:
+            self.last, self.last_ms = value, at_ms
+        if at_ms < self.first_ms:
+            self.first, self.first_ms = value, at_ms
+        self.h_sum += hashed
+        self.h_xor ^= hashed
+        self.ver = offset + 1
 
     def increase(self) -> float:
-        """Growth between a counter's values in order of time. After a fall it counts from zero: the counter restarted."""
+        """Growth between a counter's values in order of time. After a fall it counts from zero: it restarted."""
         if not self.counters:
             return 0.0
         points = sorted(self.counters)

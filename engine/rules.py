@@ -60,26 +60,20 @@ def read(rule: ThresholdRule, series: Sequence[tuple[Kind, Combined]]) -> Readin
 
 
 def _aggregate(rule: ThresholdRule, series: Sequence[tuple[Kind, Combined]]) -> float | None:
-    match rule.aggregate:
-        case "rate":
-            return sum(one.increase if kind is Kind.CUMULATIVE else one.sum for kind, one in series) / (rule.over_ms / 1000)
-        case "change":
-            return sum(one.last - one.first for _, one in series)
-        case "last":
-            return max((one.last_ms, one.last) for _, one in series)[1]
-        case "p50" | "p90" | "p95" | "p99" as name:
-            return _merged(series).quantile(QUANTILES[name])
+    name = rule.aggregate
+    if name in QUANTILES:
+        return _merged(series).quantile(QUANTILES[name])
+    if name == "rate":
+        grown = sum(one.increase if kind is Kind.CUMULATIVE else one.sum for kind, one in series)
+        return grown / (rule.over_ms / 1000)
+    if name == "change":
+        return sum(one.last - one.first for _, one in series)
+    if name == "last":
+        return max((one.last_ms, one.last) for _, one in series)[1]
     whole = _merged(series)
-    match rule.aggregate:
-        case "sum":
-            return whole.sum
-        case "min":
-            return whole.min
-        case "max":
-            return whole.max
-        case "count":
-            return float(whole.n)
-    return whole.sum / whole.n if whole.n else None
+    if name == "avg":
+        return whole.sum / whole.n if whole.n else None
+    return {"sum": whole.sum, "min": whole.min, "max": whole.max, "count": float(whole.n)}[name]
 
 
 def _merged(series: Sequence[tuple[Kind, Combined]]) -> Combined:
@@ -119,11 +113,13 @@ def worst_case_delay_ms(rule: Rule) -> int:
 def worst_case_delay(rule: Rule) -> str:
     """The same as a sentence, with what the rule itself adds."""
     pipeline = (WINDOW_MS + LATENESS_MS + DELIVERY_MS) / 1000
+    whole = worst_case_delay_ms(rule) / 1000
     if isinstance(rule, AbsenceRule):
-        return f"fires at most {worst_case_delay_ms(rule) / 1000:g} s after the last sample ({pipeline:g} s and after: {rule.after_ms / 1000:g} s)"
+        own = f"{pipeline:g} s, after: {rule.after_ms / 1000:g} s"
+        return f"fires at most {whole:g} s after the last sample ({own})"
     added = [f"{pipeline:g} s"]
     if rule.over_ms > WINDOW_MS:
         added.append(f"over: {(rule.over_ms - WINDOW_MS) / 1000:g} s more")
     if rule.for_ms:
         added.append(f"for: {rule.for_ms / 1000:g} s")
-    return f"fires at most {worst_case_delay_ms(rule) / 1000:g} s after the threshold is crossed ({', '.join(added)})"
+    return f"fires at most {whole:g} s after the threshold is crossed ({', '.join(added)})"

@@ -26,7 +26,7 @@ def value_of(bucket: int) -> float:
 
 
 def quantile(q: float, zero: int, positive: Buckets, negative: Buckets) -> float | None:
-    """The q-quantile, 0 <= q <= 1, of all counted values: the one of rank floor(q * (n - 1)). None of an empty sketch."""
+    """The q-quantile, 0 <= q <= 1, of all counted values: that of rank floor(q * (n - 1)). None of none."""
     count = zero + sum(positive.values()) + sum(negative.values())
     if not count:
         return None

@@ -47,7 +47,9 @@ CATALOGUE = (
     Metric("system.uptime", "s", _G, "Time since the machine started."),
     Metric("hw.temperature", "Cel", _G, "Temperature of a sensor.", ("hw.id", "hw.name")),
     Metric("watchkeeper.probe.duration", "s", _G, "Time that a probe took.", ("probe",)),
-    Metric("watchkeeper.probe.misses", "{miss}", _D, "A probe that failed, or did not answer in time.", ("probe", "reason")),
+    Metric(
+        "watchkeeper.probe.misses", "{miss}", _D, "A probe that failed, or did not answer in time.", ("probe", "reason")
+    ),
     Metric("user.events", "{event}", _D, "Activities of users.", ("event", "service")),
     Metric("user.event.duration", "s", _G, "Time that activities of users took.", ("event", "service")),
     Metric("error.events", "{error}", _D, "Errors of services.", ("service", "type", "severity")),

@@ -47,7 +47,12 @@ MAX_KEY_BYTES = 4_096
 
 
 def dead_letter(
-    place: tuple[str, str, int, int], key: bytes | None, value: bytes | None, *, faults: Sequence[Fault], refused_by: str
+    place: tuple[str, str, int, int],
+    key: bytes | None,
+    value: bytes | None,
+    *,
+    faults: Sequence[Fault],
+    refused_by: str,
 ) -> tuple[bytes, bytes]:
     """Key and value of the letter for one record, with its bytes as they came. Equal for all who read the record.
 

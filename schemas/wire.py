@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 from schemas import reference
 from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS
 from schemas.errors import BadRecord, Reason
-from schemas.records import MAX_INT64
+from schemas.records import MAX_INT64, MAX_RECORD_BYTES
 from schemas.samples import MAX_SAMPLES, Kind
 from schemas.series import Decoded, Series, series_of
 
@@ -141,9 +141,10 @@ def decode_rollups(value: bytes | None) -> Rows | Mark:
         BadRecord: When it cannot be read.
     """
     try:
-        return _ROLLUPS.decode(reference.checked_bytes(value))
+        decoded: Rows | Mark = _ROLLUPS.decode(reference.checked_bytes(value))
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise BadRecord(Reason.BAD_SHAPE, str(error)) from None
+    return decoded
 
 
 class SeriesCache(dict[tuple[str, str, str, bytes], Series]):
@@ -189,7 +190,7 @@ class SampleDecoder:
     def _decode_lines(self, lines: Sequence[bytes]) -> list[Input]:
         joined = b"\n".join(lines)
         # A value with a line break in it could shift its neighbours: then each is decoded alone.
-        if not lines or joined.count(b"\n") != len(lines) - 1 or max(map(len, lines)) > reference.MAX_RECORD_BYTES:
+        if not lines or joined.count(b"\n") != len(lines) - 1 or max(map(len, lines)) > MAX_RECORD_BYTES:
             return [self._decode(value) for value in lines]
         try:
             records = self._decoder.decode_lines(joined)

@@ -7,7 +7,9 @@ class Metrics:
     """Counters of one sink."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._rows = Counter("watchkeeper_sink_rows", "Rows that ClickHouse acknowledged.", ["table"], registry=registry)
+        self._rows = Counter(
+            "watchkeeper_sink_rows", "Rows that ClickHouse acknowledged.", ["table"], registry=registry
+        )
         self._seconds = Histogram("watchkeeper_sink_insert_seconds", "Time of an insert.", registry=registry)
         self.failures = Counter("watchkeeper_sink_insert_failures", "Inserts to be tried again.", registry=registry)
         self.refused = Counter("watchkeeper_sink_refused_records", "Records not stored.", ["topic"], registry=registry)

@@ -62,10 +62,12 @@ def migrate(store: Store) -> list[str]:
     known = {migration.number: migration for migration in migrations()}
     newer = sorted(set(applied) - set(known))
     if newer:
-        raise BadSettings(f"This database was made by a newer Watchkeeper (migration {newer[-1]}). Install that version, or a newer one.")
+        raise BadSettings(
+            f"This database was made by a newer Watchkeeper (migration {newer[-1]}). Install that version."
+        )
     for number, (name, checksum) in applied.items():
         if known[number].checksum != checksum:
-            raise BadSettings(f"Migration {name} was changed after it was applied. Put the file back, and add a new one instead.")
+            raise BadSettings(f"Migration {name} was changed after it was applied. Put it back, and add a new one.")
     return [_apply(store, migration) for number, migration in sorted(known.items()) if number not in applied]
 
 

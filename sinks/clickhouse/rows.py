@@ -88,12 +88,27 @@ def _event(read: Callable[[bytes | None], Any], names: tuple[str, ...]) -> Read:
     return rows
 
 
-_COPIED = (
-    "source dimensions kind n sum min max first first_ms last last_ms increase zero positive negative ver".split()
-)
+_COPIED = [
+    "source",
+    "dimensions",
+    "kind",
+    "n",
+    "sum",
+    "min",
+    "max",
+    "first",
+    "first_ms",
+    "last",
+    "last_ms",
+    "increase",
+    "zero",
+    "positive",
+    "negative",
+    "ver",
+]
 
 
-def rollups(place: Place, value: bytes | None) -> list[dict[str, Any]]:
+def rollups(_: Place, value: bytes | None) -> list[dict[str, Any]]:
     """Rollup rows; watermarks are not stored."""
     record = decode_rollups(value)
     if not isinstance(record, Rows):
@@ -120,7 +135,7 @@ def rollups(place: Place, value: bytes | None) -> list[dict[str, Any]]:
     ]
 
 
-def transitions(place: Place, value: bytes | None) -> list[dict[str, Any]]:
+def transitions(_: Place, value: bytes | None) -> list[dict[str, Any]]:
     """Changes of alert states."""
     row = _TRANSITION(value).model_dump(mode="json", exclude={"v"})
     return [{**row, "episode": row.pop("episode_ms"), "at": row.pop("at_ms")}]
@@ -140,14 +155,14 @@ def states(place: Place, value: bytes | None) -> list[dict[str, Any]]:
     return [{"alert": record.alert, "ver": record.evaluated_ms, "removed": False, "record": record.model_dump_json()}]
 
 
-def control(place: Place, value: bytes | None) -> list[dict[str, Any]]:
+def control(_: Place, value: bytes | None) -> list[dict[str, Any]]:
     """Every version of every rule."""
     record = _CONTROL(value)
     row = {"id": record.id, "version": record.version, "at": record.at_ms, "by": record.by}
     return [{**row, "record": record.model_dump_json()}]
 
 
-def letters(place: Place, value: bytes | None) -> list[dict[str, Any]]:
+def letters(_: Place, value: bytes | None) -> list[dict[str, Any]]:
     """Refused records."""
     letter = _LETTER(value)
     plain = {"topic", "epoch", "partition", "offset", "value_bytes", "value_sha256", "refused_by"}
@@ -169,7 +184,18 @@ def _text(encoded: str | None) -> str | None:
 
 _USER_COLUMNS = ("source", "user", "session", "event", "service", "duration_s", "attributes")
 _ERROR_COLUMNS = (
-    *("source", "service", "type", "message", "stack", "fingerprint", "severity", "release", "environment", "attributes"),
+    *(
+        "source",
+        "service",
+        "type",
+        "message",
+        "stack",
+        "fingerprint",
+        "severity",
+        "release",
+        "environment",
+        "attributes",
+    ),
 )
 _LOG_COLUMNS = ("source", "service", "severity", "logger", "body", "trace_id", "span_id", "attributes")
 

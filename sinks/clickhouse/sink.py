@@ -10,7 +10,16 @@ from typing import Any
 
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
-from connect.kafka import COMMIT_REFUSED, Consumer, KafkaError, Producer, RebalanceListener, TopicPartition, consumer, producer
+from connect.kafka import (
+    COMMIT_REFUSED,
+    Consumer,
+    KafkaError,
+    Producer,
+    RebalanceListener,
+    TopicPartition,
+    consumer,
+    producer,
+)
 from connect.offsets import end_offsets
 from connect.telemetry import Figures, Telemetry
 from schemas.deadletters import Fault, dead_letter
@@ -116,7 +125,7 @@ class Sink(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         self._rows = 0
         self._newest_ms = 0
 
-    async def on_partitions_revoked(self, revoked: Any) -> None:
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002  (all are, always)
         """Commits what is durable, forgets the rest: its next owner reads it again."""
         await self._commit()
         self._generation += 1

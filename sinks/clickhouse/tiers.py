@@ -1,7 +1,7 @@
 """The coarser tiers: a bucket that changed is recomputed from the finer tier, and replaced.
 
-An incremental view would add every snapshot of a row. A recomputed bucket is a function of what it reads, and its `ver`,
-the sum of the `ver` read, only grows: so repeats, crashes and late rows end in the same content.
+An incremental view would add every snapshot of a row. A recomputed bucket is a function of what it reads, and its
+`ver`, the sum of the `ver` read, only grows: so repeats, crashes and late rows end in the same content.
 """
 
 from collections.abc import Iterable

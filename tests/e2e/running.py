@@ -98,7 +98,9 @@ def running(data_dir: Path, output: Path, *arguments: str) -> Iterator[Running]:
     family: list[psutil.Process] = []
     try:
         eventually(
-            f"healthy; it printed {output}", lambda: process.poll() is not None or instance.status().get("healthy"), within_s=60
+            f"healthy; it printed {output}",
+            lambda: process.poll() is not None or instance.status().get("healthy"),
+            within_s=60,
         )
         assert process.poll() is None, instance.tail()
         family = psutil.Process(process.pid).children(recursive=True)

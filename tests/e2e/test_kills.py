@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,15 +69,20 @@ def kill_at_random(instance: Running, numbers: random.Random) -> list[str]:
     killed: list[str] = []
     while len(killed) < KILLS:
         victim = numbers.choice(VICTIMS)
-        pid = eventually(f"{victim} runs", lambda victim=victim: pid_of(instance, victim), within_s=60)
+        pid = eventually(f"{victim} runs", partial(pid_of, instance, victim), within_s=60)
         moment = time.monotonic() + numbers.uniform(0.0, 6.0)
-        eventually("the moment", lambda moment=moment: time.monotonic() >= moment, within_s=10, every_s=0.005)
+        eventually("the moment", partial(passed, moment), within_s=10, every_s=0.005)
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
         killed.append(victim)
     return killed
+
+
+def passed(moment: float) -> bool:
+    """Whether a moment of the monotonic clock is over."""
+    return time.monotonic() >= moment
 
 
 def pid_of(instance: Running, name: str) -> int | None:
@@ -129,12 +135,18 @@ def stored(instance: Running, before_ms: int) -> dict[Key, Total]:
 def differences(want: dict[Key, Total], have: dict[Key, Total]) -> dict[str, list[Key]]:
     """Keys that are missing, too many, or not equal."""
     close = {key for key in want.keys() & have.keys() if not same(want[key], have[key])}
-    return {"lost": sorted(want.keys() - have.keys()), "double": sorted(have.keys() - want.keys()), "unequal": sorted(close)}
+    return {
+        "lost": sorted(want.keys() - have.keys()),
+        "double": sorted(have.keys() - want.keys()),
+        "unequal": sorted(close),
+    }
 
 
 def same(one: Total, other: Total) -> bool:
     """Equal counts and hashes; sums equal but for the order of additions."""
-    return (one.n, one.h_sum, one.h_xor) == (other.n, other.h_sum, other.h_xor) and one.total == pytest.approx(other.total)
+    return (one.n, one.h_sum, one.h_xor) == (other.n, other.h_sum, other.h_xor) and one.total == pytest.approx(
+        other.total
+    )
 
 
 async def kills_under_load(instance: Running, config: KafkaConfig) -> tuple[list[str], Load]:
@@ -168,5 +180,5 @@ def test_kill_9_at_random_points_under_load_loses_nothing_and_doubles_nothing(tm
         want = expected(config, before_ms)
         of_load = sum(total.n for total in want.values())
         assert of_load > 0
-        print(f"kills {KILLS}, seed {SEED}, rollups {len(want)}, records {load.published}, lost 0, double 0")  # noqa: T201
+        print(f"kills {KILLS}, seed {SEED}, rollups {len(want)}, records {load.published}, lost 0, double 0")
         assert instance.stop() == 0, instance.tail()

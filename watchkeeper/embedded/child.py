@@ -72,7 +72,7 @@ class Child:
         """
         try:
             with self._log_path.open("ab") as log:
-                self._process = subprocess.Popen(  # noqa: S603  (our own programs, no shell)
+                self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

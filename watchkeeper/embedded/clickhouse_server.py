@@ -1,6 +1,7 @@
-"""ClickHouse's HTTP interface over the embedded engine, on loopback: `python -m watchkeeper.embedded.clickhouse_server`.
+"""ClickHouse's HTTP interface over the embedded engine, on loopback.
 
-`clickhouse-connect`, curl, DBeaver and Grafana talk to it as to a server; `docs/embedded.md` says what it lacks.
+Run as `python -m watchkeeper.embedded.clickhouse_server`. clickhouse-connect, curl, DBeaver and Grafana talk to it as to a
+server; `docs/embedded.md` says what it lacks.
 """
 
 import argparse
@@ -23,9 +24,28 @@ IDLE_S = 60
 CLOSE_S = 2.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RESERVED = frozenset(
-    "query database default_format compress decompress enable_http_compression session_id session_timeout session_check"
-    " query_id user password quota_key role buffer_size wait_end_of_query client_protocol_version"
-    " send_progress_in_http_headers http_headers_progress_interval_ms stacktrace".split()
+    [
+        "query",
+        "database",
+        "default_format",
+        "compress",
+        "decompress",
+        "enable_http_compression",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "query_id",
+        "user",
+        "password",
+        "quota_key",
+        "role",
+        "buffer_size",
+        "wait_end_of_query",
+        "client_protocol_version",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "stacktrace",
+    ]
 )
 STATUS = {60: 404, 81: 404, 159: 408, 164: 403, 202: 429, 241: 500, 252: 500, 497: 403}
 """HTTP status by ClickHouse's error code; 400 of all others below 1000."""
@@ -51,7 +71,7 @@ def decompressed(body: bytes, encoding: str) -> bytes:
             raise TooLarge
         return plain
     if encoding == "lz4":
-        import lz4.frame
+        import lz4.frame  # type: ignore[import-untyped]
 
         return bytes(lz4.frame.LZ4FrameDecompressor().decompress(body, max_length=MAX_BODY_BYTES))
     if encoding == "zstd":
@@ -67,7 +87,9 @@ def foreign(host: str | None, origin: str | None) -> bool:
     return name not in LOOPBACK or (origin is not None and urlsplit(origin).hostname not in LOOPBACK)
 
 
-def statement_of(target: str, body: bytes, *, readonly: bool, format_header: str | None, database: str | None) -> Statement:
+def statement_of(
+    target: str, body: bytes, *, readonly: bool, format_header: str | None, database: str | None
+) -> Statement:
     """What a request asks for."""
     fields = dict(parse_qsl(urlsplit(target).query, keep_blank_values=True, max_num_fields=2000))
     query = fields.get("query", "").encode()
@@ -92,18 +114,18 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:  # noqa: N802  (the name that http.server calls)
+    def do_GET(self) -> None:
         """Queries that change nothing, and the two questions whether we live."""
         if urlsplit(self.path).path in ("/ping", "/") and "query=" not in self.path:
             self._send(200, b"Ok.\n")
         else:
             self._answer(b"", readonly=True)
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         """As GET, for those who only ask whether we live."""
         self._send(200, b"")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Statements."""
         try:
             body = decompressed(self._body(), self.headers.get("Content-Encoding", "").lower())
@@ -155,7 +177,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, answer.body, _headers(answer, statement))
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        if len(body) > 1024 and "enable_http_compression=1" in self.path and "gzip" in self.headers.get("Accept-Encoding", ""):
+        if (
+            len(body) > 1024
+            and "enable_http_compression=1" in self.path
+            and "gzip" in self.headers.get("Accept-Encoding", "")
+        ):
             body, headers = gzip.compress(body, 1), {**(headers or {}), "Content-Encoding": "gzip"}
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))

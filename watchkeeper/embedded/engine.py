@@ -77,9 +77,11 @@ class Engine:
         try:
             # The engine lives as long as this connection.
             self._keep = chdb.connect(self._path)
-        except Exception as error:  # chdb raises plain exceptions
+        except (RuntimeError, chdb.ChdbError) as error:
             if "lock" in str(error).lower():
-                raise BadSettings(f"The data folder {path} is in use by another process. Stop it, or name another folder.") from None
+                raise BadSettings(
+                    f"The data folder {path} is in use by another process. Stop it, or name another folder."
+                ) from None
             raise BadSettings(f"ClickHouse cannot open {path}: {error}") from None
         self._running = threading.Semaphore(MAX_RUNNING)
 
@@ -120,9 +122,7 @@ class Engine:
         result = session.query(sql, statement.format, params=dict(statement.parameters))
         return Answer(result.bytes(), result.rows_read(), result.bytes_read())
 
-    def _insert(
-        self, session: "chdb.state.sqlitelike.Connection", insert: Insert, statement: Statement
-    ) -> Answer:
+    def _insert(self, session: "chdb.state.sqlitelike.Connection", insert: Insert, statement: Statement) -> Answer:
         with tempfile.NamedTemporaryFile(dir=self._scratch) as file:
             file.write(insert.data)
             file.write(statement.data)
