@@ -1,7 +1,7 @@
 """ClickHouse's HTTP interface over the embedded engine, on loopback.
 
-Run as `python -m watchkeeper.embedded.clickhouse_server`. clickhouse-connect, curl, DBeaver and Grafana talk to it as to a
-server; `docs/embedded.md` says what it lacks.
+Run as `python -m watchkeeper.embedded.clickhouse_server`. clickhouse-connect, curl, DBeaver and Grafana talk to it as
+to a server; `docs/embedded.md` says what it lacks.
 """
 
 import argparse

@@ -1,0 +1,96 @@
+"""Merging rows, and quantiles from their sketches."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.combine import Combined, combine, merge
+from engine.sketch import bucket_of, quantile, value_of
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> list[Combined]:
+    """Rows of one series that follow each other in time, with whole numbers, so that sums are exact."""
+    made, at_ms = [], 0
+    for values in draw(st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=4), min_size=3, max_size=3)):
+        numbers = [float(value) for value in values]
+        buckets = {bucket_of(number): numbers.count(number) for number in numbers if number}
+        grown = sum(b - a if b >= a else b for a, b in zip(numbers, numbers[1:], strict=False))
+        made.append(
+            Combined(
+                n=len(numbers),
+                sum=sum(numbers),
+                min=min(numbers),
+                max=max(numbers),
+                first=numbers[0],
+                first_ms=at_ms,
+                last=numbers[-1],
+                last_ms=at_ms + len(numbers) - 1,
+                increase=grown,
+                zero=numbers.count(0.0),
+                positive=buckets,
+            )
+        )
+        at_ms += len(numbers)
+    return made
+
+
+@given(pieces())
+def test_merging_is_associative_and_commutative(three: list[Combined]) -> None:
+    a, b, c = three
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    assert merge(a, b) == merge(b, a)
+
+
+def test_a_counters_growth_between_rows_is_added_and_a_restart_counts_from_zero() -> None:
+    def piece(first: float, last: float, at_ms: int) -> Combined:
+        return Combined(
+            n=2, sum=0, min=0, max=0, first=first, first_ms=at_ms, last=last, last_ms=at_ms + 1, increase=last - first
+        )
+
+    assert merge(piece(10, 20, 0), piece(25, 30, 10)).increase == 20
+    assert merge(piece(10, 20, 0), piece(5, 8, 10)).increase == 18
+
+
+def test_rows_that_overlap_in_time_grow_from_the_earliest_to_the_latest_value() -> None:
+    outer = Combined(n=2, sum=0, min=0, max=0, first=1, first_ms=0, last=9, last_ms=10, increase=8)
+    inner = Combined(n=2, sum=0, min=0, max=0, first=3, first_ms=2, last=5, last_ms=4, increase=2)
+    assert merge(outer, inner).increase == 8
+    assert merge(outer, inner).last == 9
+
+
+def test_nothing_combines_to_nothing() -> None:
+    assert combine([]) is None
+
+
+@pytest.mark.parametrize("q", [0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
+@pytest.mark.parametrize("shape", ["uniform", "exponential", "normal", "pareto"])
+def test_quantiles_are_within_one_percent(shape: str, q: float) -> None:
+    numbers = random.Random(7)
+    draw = {
+        "uniform": lambda: numbers.uniform(-10, 10),
+        "exponential": lambda: numbers.expovariate(0.01),
+        "normal": lambda: numbers.gauss(0, 100),
+        "pareto": lambda: numbers.paretovariate(1.1),
+    }[shape]
+    values = sorted([draw() for _ in range(5_000)] + [0.0] * 10)
+    positive: dict[int, int] = {}
+    negative: dict[int, int] = {}
+    for value in values:
+        if value:
+            side = positive if value > 0 else negative
+            side[bucket_of(abs(value))] = side.get(bucket_of(abs(value)), 0) + 1
+    exact = values[math.floor(q * (len(values) - 1))]
+    assert quantile(q, 10, positive, negative) == pytest.approx(exact, rel=0.0101)
+
+
+def test_an_empty_sketch_has_no_quantile() -> None:
+    assert quantile(0.5, 0, {}, {}) is None
+
+
+@given(st.floats(1e-9, 1e12))
+def test_a_buckets_value_is_within_one_percent_of_what_it_holds(value: float) -> None:
+    assert value_of(bucket_of(value)) == pytest.approx(value, rel=0.010001)
