@@ -43,7 +43,7 @@ class EmbeddedBroker:
     name = "broker"
 
     def __init__(self, port: int, log_path: Path, *, program: Path | None = None) -> None:
-        self._port = port
+        self.port = port
         self._log_path = log_path
         self._program = program
         self._child: Child | None = None
@@ -51,7 +51,7 @@ class EmbeddedBroker:
     @property
     def address(self) -> str:
         """Host and port for Kafka clients."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -78,10 +78,10 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         """See `Service.start`."""
-        require_free(self._port, "the embedded broker")
+        require_free(self.port, "the embedded broker")
         self._child = Child(self.name, self.command(), self._log_path)
         self._child.start()
-        self._child.wait_until(lambda: answers(self._port), READY_S)
+        self._child.wait_until(lambda: answers(self.port), READY_S)
 
     def stop(self, within_s: float) -> None:
         """See `Service.stop`."""

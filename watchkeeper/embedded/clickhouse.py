@@ -15,15 +15,15 @@ class EmbeddedClickHouse:
     name = "clickhouse"
 
     def __init__(self, path: Path, port: int, log_path: Path) -> None:
+        self.port = port
         self._path = path
-        self._port = port
         self._log_path = log_path
         self._child: Child | None = None
 
     @property
     def address(self) -> str:
         """Host and port of its HTTP interface."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -33,14 +33,14 @@ class EmbeddedClickHouse:
     def command(self) -> list[str]:
         """Program and arguments."""
         program = [sys.executable, "-m", "watchkeeper.embedded.clickhouse_server"]
-        return [*program, "--path", str(self._path), "--port", str(self._port)]
+        return [*program, "--path", str(self._path), "--port", str(self.port)]
 
     def start(self) -> None:
         """See `Service.start`."""
-        require_free(self._port, "the embedded ClickHouse")
+        require_free(self.port, "the embedded ClickHouse")
         self._child = Child(self.name, self.command(), self._log_path)
         self._child.start()
-        self._child.wait_until(lambda: alive(self._port), READY_S)
+        self._child.wait_until(lambda: alive(self.port), READY_S)
 
     def stop(self, within_s: float) -> None:
         """See `Service.stop`."""
