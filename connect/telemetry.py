@@ -25,7 +25,7 @@ class Telemetry:
     def __init__(self, process: str, *, port: int | None, host: str = "127.0.0.1") -> None:
         self.process = process
         self.registry = CollectorRegistry()
-        self._figures: Callable[[], Figures] = dict
+        self._figures: Callable[[], Figures] = _not_yet
         self._host = host
         self._port = port
         self._server: ThreadingHTTPServer | None = None
@@ -38,7 +38,7 @@ class Telemetry:
     def show(self, figures: Callable[[], Figures]) -> None:
         """Sets what `/status` answers. It is called from a thread of the server, and must not block.
 
-        The figure `healthy` decides between 200 and 503.
+        The figure `healthy` decides between 200 and 503. Before the first call the process is not healthy yet.
         """
         self._figures = figures
 
@@ -65,6 +65,10 @@ class Telemetry:
             figures = {"process": self.process, "healthy": True, **self._figures()}
             return (200 if figures["healthy"] else 503), "application/json", json.dumps(figures).encode()
         return 404, "text/plain", b"only /metrics and /status are here\n"
+
+
+def _not_yet() -> Figures:
+    return {"healthy": False}
 
 
 def _handler(telemetry: Telemetry) -> type[BaseHTTPRequestHandler]:

@@ -1,0 +1,277 @@
+"""The command line: names, options and help. What a subcommand does stands in `watchkeeper.commands`.
+
+Its modules are imported when they are called: `watchkeeper query` must not pay for the stream processor.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    help="Platform monitoring as a streaming event pipeline.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+topics = typer.Typer(help="The topics on Kafka.", no_args_is_help=True)
+alerts = typer.Typer(help="Alerts: what fires, and what changes.", no_args_is_help=True)
+rules = typer.Typer(help="Rules: what should alert.", no_args_is_help=True)
+deadletters = typer.Typer(help="Records that could not be used.", no_args_is_help=True)
+config = typer.Typer(help="The settings in force.", no_args_is_help=True)
+for name, group in (
+    ("topics", topics),
+    ("alerts", alerts),
+    ("rules", rules),
+    ("deadletters", deadletters),
+    ("config", config),
+):
+    app.add_typer(group, name=name)
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder of the instance.", metavar="DIR", show_default=False)
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file to read.", metavar="FILE", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Limit = Annotated[int, typer.Option("--limit", help="At most so many.", min=1, max=100_000)]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"watchkeeper {version('watchkeeper')}")
+        except PackageNotFoundError:
+            typer.echo("watchkeeper, run from its source tree without being installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    config: Config = None,
+    port_base: Annotated[
+        int | None, typer.Option("--port-base", help="First of the five ports.", metavar="N", show_default=False)
+    ] = None,
+    for_s: Annotated[
+        float | None, typer.Option("--for", help="End by itself after so many seconds.", metavar="SECONDS", min=0)
+    ] = None,
+    no_screen: Annotated[bool, typer.Option("--no-screen", help="Plain lines instead of the live screen.")] = False,
+    kafka: Annotated[
+        str | None, typer.Option("--kafka", help="Use these brokers instead of the embedded one.", metavar="HOST:PORT")
+    ] = None,
+    clickhouse: Annotated[
+        str | None,
+        typer.Option("--clickhouse", help="Use this ClickHouse instead of the embedded one.", metavar="HOST:PORT"),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="At the end, draw the screen into this SVG file.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Run everything on this machine: broker, ClickHouse, collector, processor, sink."""
+    from watchkeeper.commands.up import run
+
+    arguments = {
+        "data_dir": data_dir,
+        "port_base": port_base,
+        "kafka": {"bootstrap": kafka},
+        "clickhouse": {"address": clickhouse},
+    }
+    raise typer.Exit(run(arguments, config=config, for_s=for_s, screen=not no_screen, picture=picture))
+
+
+@app.command()
+def collect(data_dir: DataDir = None, config: Config = None) -> None:
+    """Run the collector: this machine's samples to Kafka."""
+    from watchkeeper.commands.roles import run_collect
+
+    raise typer.Exit(run_collect({"data_dir": data_dir}, config))
+
+
+@app.command()
+def process(data_dir: DataDir = None, config: Config = None) -> None:
+    """Run a stream processor: windows, rules, alerts."""
+    from watchkeeper.commands.roles import run_process
+
+    raise typer.Exit(run_process({"data_dir": data_dir}, config))
+
+
+@app.command()
+def sink(data_dir: DataDir = None, config: Config = None) -> None:
+    """Run the sink: rollups, events and alerts to ClickHouse."""
+    from watchkeeper.commands.roles import run_sink
+
+    raise typer.Exit(run_sink({"data_dir": data_dir}, config))
+
+
+@app.command()
+def prepare(data_dir: DataDir = None, config: Config = None) -> None:
+    """Create tables and topics, and put back what a new embedded broker must know."""
+    from watchkeeper.commands.prepare import run
+
+    run({"data_dir": data_dir}, config)
+
+
+@app.command()
+def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show processes, lag, newest rollup and firing alerts. Exit code: 0 healthy, 1 not, 2 nothing runs."""
+    from watchkeeper.commands.status import run
+
+    raise typer.Exit(run(data_dir, as_json=as_json))
+
+
+@topics.command("list")
+def topics_list(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the topics, with partitions and records."""
+    from watchkeeper.commands.topics import show
+
+    show({"data_dir": data_dir}, config, as_json=as_json)
+
+
+@topics.command("create")
+def topics_create(data_dir: DataDir = None, config: Config = None) -> None:
+    """Create the topics that are missing."""
+    from watchkeeper.commands.topics import create
+
+    create({"data_dir": data_dir}, config)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="A statement; - reads it from standard input.", metavar="SQL")],
+    output: Annotated[
+        str | None,
+        typer.Option("--format", help="Any output format of ClickHouse.", metavar="FORMAT", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Ask ClickHouse. Public views: watchkeeper.metrics_10s and others, see docs/."""
+    from watchkeeper.commands.query import run
+
+    run(sql, output, {"data_dir": data_dir}, config)
+
+
+@app.command()
+def emit(
+    topic: Annotated[
+        str | None, typer.Option("--topic", help="Topic of the records on standard input, one JSON object a line.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Emit one sample of this metric.")] = None,
+    value: Annotated[float | None, typer.Option("--value", help="Its value.", show_default=False)] = None,
+    dimension: Annotated[
+        list[str] | None, typer.Option("--dimension", help="Its dimensions; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    kind: Annotated[
+        Literal["gauge", "delta", "cumulative"], typer.Option("--kind", help="How its values relate to each other.")
+    ] = "gauge",
+    source: Annotated[
+        str | None, typer.Option("--source", help="Who emits; default: this machine.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Emit records as a producer would. Missing v, source, boot, seq, sent_ms and at_ms are filled in."""
+    from watchkeeper.commands.emit import run
+
+    arguments = {"data_dir": data_dir, "source": source}
+    sample = (metric, value, dimension or [], kind) if metric is not None else None
+    raise typer.Exit(run(topic, sample, arguments, config))
+
+
+@alerts.command("list")
+def alerts_list(
+    firing: Annotated[bool, typer.Option("--firing", help="Only those that fire now.")] = False,
+    limit: Limit = 50,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List alerts, the newest first."""
+    from watchkeeper.commands.alerts import show
+
+    show({"data_dir": data_dir}, config, firing=firing, limit=limit, as_json=as_json)
+
+
+@alerts.command("tail")
+def alerts_tail(
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Begin with what the topic still holds, not with now.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the topic `alerts`: one line for each change of an alert's state."""
+    from watchkeeper.commands.alerts import follow
+
+    follow({"data_dir": data_dir}, config, from_beginning=from_beginning, as_json=as_json)
+
+
+@rules.command("list")
+def rules_list(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the rules in force."""
+    from watchkeeper.commands.rules import show
+
+    show({"data_dir": data_dir}, config, as_json=as_json)
+
+
+@rules.command("check")
+def rules_check(file: Annotated[Path, typer.Argument(help="A file of rules.", metavar="FILE")]) -> None:
+    """Say whether a file of rules can be used, and how late each rule may speak."""
+    from watchkeeper.commands.rules import check
+
+    check(file)
+
+
+@rules.command("apply")
+def rules_apply(
+    file: Annotated[Path, typer.Argument(help="A file of rules.", metavar="FILE")],
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the rules that are not in the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Put the rules of a file in force, and say what changes."""
+    from watchkeeper.commands.rules import apply
+
+    apply(file, {"data_dir": data_dir}, config, prune=prune, dry_run=dry_run)
+
+
+@deadletters.command("list")
+def deadletters_list(
+    limit: Limit = 50, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """List records that could not be used, the newest first, each with its reason."""
+    from watchkeeper.commands.deadletters import show
+
+    show({"data_dir": data_dir}, config, limit=limit, as_json=as_json)
+
+
+@config.command("check")
+def config_check(data_dir: DataDir = None, config: Config = None) -> None:
+    """Say whether the settings can be used; list every fault."""
+    from watchkeeper.commands.config import check
+
+    check({"data_dir": data_dir}, config)
+
+
+@config.command("show")
+def config_show(data_dir: DataDir = None, config: Config = None) -> None:
+    """Print all settings as TOML, each with its origin; secrets are hidden."""
+    from watchkeeper.commands.config import show
+
+    show({"data_dir": data_dir}, config)

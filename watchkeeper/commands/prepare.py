@@ -1,0 +1,78 @@
+"""`watchkeeper prepare`: tables, topics, and what brokers that know nothing must be told again.
+
+Safe to run at any time, and again: what is there is left alone.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from connect import offsets
+from connect.clickhouse import Store
+from connect.config import KafkaConfig
+from connect.kafka import producer
+from connect.outbox import Message, Outbox
+from schemas.alerts import AlertState
+from schemas.topics import ALERT_STATES, CONTROL
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.restore import load_control, load_states
+from watchkeeper import addresses, control
+from watchkeeper.commands.topics import partitions, ready_topics
+from watchkeeper.rules_file import default_rules
+from watchkeeper.sources import Nested, load
+
+
+def run(arguments: Nested, config: Path | None) -> None:
+    """Prints `step: what it brought` after each step.
+
+    Raises:
+        BadSettings: The database is of a newer program, or its migrations were changed.
+        TransientError: ClickHouse or Kafka is away.
+    """
+    loaded = load(arguments, config=config)
+    kafka = addresses.kafka_config(loaded, client_id="watchkeeper-prepare")
+    store = Store(addresses.clickhouse_config(loaded))
+    applied = migrate(store)
+    _tell("tables", f"{len(applied)} migrations applied" if applied else "up to date")
+    created = asyncio.run(ready_topics(kafka, partitions(loaded.settings)))
+    _tell("topics", f"{len(created)} created" if created else "all there")
+    _tell("restore", asyncio.run(_restore(kafka, store)))
+    store.close()
+
+
+def _tell(step: str, brought: str) -> None:
+    print(f"{step}: {brought}", flush=True)
+
+
+async def _restore(kafka: KafkaConfig, store: Store) -> str:
+    """Fills `control` and `alerts.state` from ClickHouse where they are empty. Where no rule ever was: default rules.
+
+    States first: an evaluator that saw the rules without them would begin new episodes.
+    """
+    ends = await offsets.end_offsets(kafka, [CONTROL.name, ALERT_STATES.name])
+    empty = {topic for topic, _ in ends if not any(end for (name, _), end in ends.items() if name == topic)}
+    states = load_states(store) if ALERT_STATES.name in empty else []
+    rules = load_control(store) if CONTROL.name in empty else []
+    told = []
+    if states:
+        await _publish_states(kafka, states)
+        told.append(f"{len(states)} alert states")
+    if rules:
+        await control.publish(kafka, rules)
+        told.append(f"{len(rules)} rules")
+    elif CONTROL.name in empty:
+        rules = control.records({}, control.plan({}, default_rules()), by="default rules", at_ms=control.now_ms())
+        await control.publish(kafka, rules)
+        told.append(f"{len(rules)} default rules")
+    return ", ".join(told) or "nothing to do"
+
+
+async def _publish_states(kafka: KafkaConfig, states: Sequence[AlertState]) -> None:
+    client = producer(kafka)
+    await client.start()
+    try:
+        await Outbox(client).deliver(
+            Message(ALERT_STATES.name, state.alert.encode(), state.model_dump_json().encode()) for state in states
+        )
+    finally:
+        await client.stop()

@@ -1,0 +1,107 @@
+"""`watchkeeper collect | process | sink`: one role in the foreground, until SIGINT or SIGTERM."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from connect.telemetry import Telemetry
+from schemas.errors import PermanentError
+from watchkeeper import addresses, logs
+from watchkeeper.settings import Settings
+from watchkeeper.sources import Loaded, Nested, load, variable
+
+Role = Literal["collect", "process", "sink"]
+
+
+def run_collect(arguments: Nested, config: Path | None) -> int:
+    """Collects until told to stop; its exit code."""
+    from collectors.run import CollectConfig, collect
+
+    loaded = _begin("collect", arguments, config)
+    settings = loaded.settings
+    chosen = CollectConfig(
+        kafka=addresses.kafka_config(loaded, client_id="watchkeeper-collect"),
+        source=settings.source,
+        spool_dir=settings.data_dir / "spool",
+        **_own(settings, "collect"),
+    )
+    return _until_stopped("collect", settings, lambda telemetry, stop: collect(chosen, telemetry, stop))
+
+
+def run_process(arguments: Nested, config: Path | None) -> int:
+    """Processes until told to stop; its exit code."""
+    from agents.worker import ProcessConfig, process
+
+    loaded = _begin("process", arguments, config)
+    chosen = ProcessConfig(
+        kafka=addresses.kafka_config(loaded, client_id="watchkeeper-process"),
+        epoch=addresses.epoch(loaded),
+        **_own(loaded.settings, "process"),
+    )
+    with _telemetry("process", loaded.settings) as telemetry:
+        return process(chosen, telemetry)
+
+
+def run_sink(arguments: Nested, config: Path | None) -> int:
+    """Writes to ClickHouse until told to stop; its exit code."""
+    from sinks.clickhouse.sink import SinkConfig, sink
+
+    loaded = _begin("sink", arguments, config)
+    chosen = SinkConfig(
+        kafka=addresses.kafka_config(loaded, client_id="watchkeeper-sink"),
+        clickhouse=addresses.clickhouse_config(loaded),
+        epoch=addresses.epoch(loaded),
+        **_own(loaded.settings, "sink"),
+    )
+    return _until_stopped("sink", loaded.settings, lambda telemetry, stop: sink(chosen, telemetry, stop))
+
+
+def _begin(role: Role, arguments: Nested, config: Path | None) -> Loaded:
+    loaded = load(arguments, config=config)
+    logs.configure(role, level=loaded.settings.log.level, style=loaded.settings.log.format)
+    return loaded
+
+
+def _own(settings: Settings, role: Role) -> dict[str, Any]:
+    """Settings of the role's own table: they bear the names that its config gives them."""
+    own: dict[str, Any] = getattr(settings, role).model_dump(exclude={"metrics_port"})
+    return own
+
+
+@contextmanager
+def _telemetry(role: Role, settings: Settings) -> Iterator[Telemetry]:
+    port = settings.metrics_port(role)
+    with ExitStack() as stack:
+        try:
+            telemetry = stack.enter_context(Telemetry(role, port=port, host=settings.metrics_host))
+        except OSError as error:
+            name = variable((role, "metrics_port"))
+            raise PermanentError(
+                f"port {port} for the metrics of {role} cannot be used ({error.strerror}): choose another with {name}"
+            ) from None
+        yield telemetry
+
+
+def _until_stopped(
+    role: Role, settings: Settings, work: Callable[[Telemetry, asyncio.Event], Coroutine[Any, Any, None]]
+) -> int:
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        with _telemetry(role, settings) as telemetry:
+            await work(telemetry, stop)
+
+    asyncio.run(run())
+    return 0
+
+
+RUN: Mapping[Role, Callable[[Nested, Path | None], int]] = {
+    "collect": run_collect,
+    "process": run_process,
+    "sink": run_sink,
+}
+"""What runs each role, given settings of the command line and the settings file that it names."""

@@ -1,0 +1,100 @@
+"""`watchkeeper rules`: what should alert."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.rules import worst_case_delay
+
+from connect.config import KafkaConfig
+from schemas.rules import AbsenceRule, Rule, RuleFile
+from watchkeeper import addresses, control
+from watchkeeper.commands.output import json_lines, table
+from watchkeeper.rules_file import load_rules
+from watchkeeper.sources import Nested, load
+from watchkeeper.words import moment
+
+
+def show(arguments: Nested, config: Path | None, *, as_json: bool) -> None:
+    """Prints the rules in force."""
+    known = asyncio.run(control.read(addresses.kafka_config(load(arguments, config=config))))
+    present = [record for _, record in sorted(known.items()) if record.rule is not None]
+    if as_json:
+        json_lines(record.model_dump(mode="json") for record in present)
+        return
+    rows = [
+        (
+            record.rule.id,
+            "" if record.rule.enabled else "off",
+            condition(record.rule),
+            str(record.version),
+            f"{record.by}, {moment(record.at_ms)}",
+        )
+        for record in present
+        if record.rule is not None
+    ]
+    table(("rule", "", "alerts when", "version", "decided by"), rows, empty="no rules are in force")
+
+
+def condition(rule: Rule) -> str:
+    """When a rule alerts, in one line."""
+    if isinstance(rule, AbsenceRule):
+        return f"no {rule.metric} for {_seconds(rule.after_ms)}"
+    limits = [
+        f"{word} {limit:g}"
+        for word, limit in (("warning", rule.warning), ("critical", rule.critical))
+        if limit is not None
+    ]
+    held = f" for {_seconds(rule.for_ms)}" if rule.for_ms else ""
+    return f"{rule.aggregate}({rule.metric}, {_seconds(rule.over_ms)}) {rule.direction} {', '.join(limits)}{held}"
+
+
+def check(path: Path) -> None:
+    """Says that a file can be used.
+
+    Raises:
+        BadSettings: With every fault.
+    """
+    file = load_rules(path)
+    print(f"{path}: {len(file.rules)} rules, all good")
+    _delays(file.rules)
+
+
+def apply(path: Path, arguments: Nested, config: Path | None, *, prune: bool, dry_run: bool) -> None:
+    """Puts the rules of a file in force.
+
+    Raises:
+        BadSettings: The file cannot be used.
+        BrokerUnavailable: Kafka is away; nothing, or a part that is harmless to repeat, was changed.
+    """
+    file = load_rules(path)
+    kafka = addresses.kafka_config(load(arguments, config=config))
+    change = asyncio.run(_apply(kafka, file, prune=prune, dry_run=dry_run))
+    for word, ids in (
+        ("added", [rule.id for rule in change.added]),
+        ("changed", [rule.id for rule in change.changed]),
+        ("removed", list(change.removed)),
+        ("unchanged", [rule.id for rule in change.unchanged]),
+    ):
+        for rule_id in ids:
+            print(f"{word:<10} {rule_id}")
+    _delays((*change.added, *change.changed))
+    if dry_run and not change.empty:
+        print("nothing was changed: this was a dry run")
+
+
+async def _apply(kafka: KafkaConfig, file: RuleFile, *, prune: bool, dry_run: bool) -> control.Plan:
+    known = await control.read(kafka)
+    change = control.plan(known, file, prune=prune)
+    if not dry_run and not change.empty:
+        await control.publish(kafka, control.records(known, change, by=control.whoami(), at_ms=control.now_ms()))
+    return change
+
+
+def _delays(rules: Iterable[Rule]) -> None:
+    for rule in rules:
+        print(f"{rule.id}: {worst_case_delay(rule)}")
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:g} s"

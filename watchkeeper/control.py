@@ -1,0 +1,114 @@
+"""Rules in force: read from topic `control`, and changed by publishing new versions of them there."""
+
+import getpass
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from connect import offsets
+from connect.config import KafkaConfig
+from connect.kafka import producer
+from connect.outbox import Message, Outbox
+from connect.reader import TopicReader
+from schemas.control import RuleControl
+from schemas.rules import Rule, RuleFile
+from schemas.topics import CONTROL
+
+DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What applying a file changes."""
+
+    added: tuple[Rule, ...]
+    changed: tuple[Rule, ...]
+    unchanged: tuple[Rule, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes."""
+        return not (self.added or self.changed or self.removed)
+
+
+def plan(known: Mapping[str, RuleControl], file: RuleFile, *, prune: bool = False) -> Plan:
+    """Compares a file with what is in force.
+
+    Args:
+        known: Newest control record by id of the rule; removed rules too.
+        file: What shall be in force.
+        prune: Whether rules that are not in the file are removed.
+    """
+    present = {rule_id: record.rule for rule_id, record in known.items() if record.rule is not None}
+    wanted = {rule.id for rule in file.rules}
+    return Plan(
+        added=tuple(rule for rule in file.rules if rule.id not in present),
+        changed=tuple(rule for rule in file.rules if rule.id in present and present[rule.id] != rule),
+        unchanged=tuple(rule for rule in file.rules if present.get(rule.id) == rule),
+        removed=tuple(sorted(set(present) - wanted)) if prune else (),
+    )
+
+
+def records(known: Mapping[str, RuleControl], change: Plan, *, by: str, at_ms: int) -> list[RuleControl]:
+    """The control records that carry out a plan."""
+    rules: list[tuple[str, Rule | None]] = [(rule.id, rule) for rule in (*change.added, *change.changed)]
+    rules += [(rule_id, None) for rule_id in change.removed]
+    return [
+        RuleControl(
+            id=f"rule/{rule_id}",
+            version=known[rule_id].version + 1 if rule_id in known else 1,
+            at_ms=at_ms,
+            by=by,
+            rule=rule,
+        )
+        for rule_id, rule in rules
+    ]
+
+
+async def read(config: KafkaConfig) -> dict[str, RuleControl]:
+    """Newest control record of every rule there ever was, by id of the rule."""
+    ends = await offsets.end_offsets(config, [CONTROL.name])
+    known: dict[str, RuleControl] = {}
+    async with TopicReader(config, CONTROL.name) as reader:
+        while any(reader.positions.get(partition, 0) < end for (_, partition), end in ends.items()):
+            for chunk in await reader.read():
+                for one in chunk.records:
+                    _remember(known, one.value)
+    return known
+
+
+def _remember(known: dict[str, RuleControl], value: bytes | None) -> None:
+    try:
+        record = RuleControl.model_validate_json(value or b"")
+    except ValidationError:
+        # Not one of ours, or of a later version: the evaluator reports it, and a listing must not fail on it.
+        return
+    rule_id = record.id.removeprefix("rule/")
+    if rule_id not in known or known[rule_id].version <= record.version:
+        known[rule_id] = record
+
+
+async def publish(config: KafkaConfig, changes: Sequence[RuleControl]) -> None:
+    """Sends control records; returns when Kafka has acknowledged them all."""
+    client = producer(config)
+    await client.start()
+    try:
+        await Outbox(client).deliver(
+            Message(CONTROL.name, change.id.encode(), change.model_dump_json().encode()) for change in changes
+        )
+    finally:
+        await client.stop()
+
+
+def whoami() -> str:
+    """Who decides, as it is noted with each version: user@host."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"[:256]
+
+
+def now_ms() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,157 @@
+"""What `watchkeeper up` starts and where: addresses, ports, programs, environments, and how to tell who answers."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from watchkeeper import addresses
+from watchkeeper.asking import Endpoint, get, status_of
+from watchkeeper.embedded.broker import EmbeddedBroker
+from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
+from watchkeeper.instance import CLICKHOUSE, KAFKA
+from watchkeeper.settings import ENV_PREFIX, Settings
+from watchkeeper.sources import environment
+from watchkeeper.supervisor import Command
+
+BROKER = "broker"
+ROLES = ("process", "sink", "collect")
+"""In the order of their start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where everything of an instance is.
+
+    Attributes:
+        settings: Of `up` itself; an address that they name is that of a server which exists already.
+    """
+
+    settings: Settings
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self.settings.data_dir
+
+    @property
+    def embedded(self) -> tuple[str, ...]:
+        """Which of `kafka` and `clickhouse` are started here."""
+        kafka, clickhouse = self.settings.kafka.bootstrap, self.settings.clickhouse.address
+        return (*(() if kafka else (KAFKA,)), *(() if clickhouse else (CLICKHOUSE,)))
+
+    @property
+    def kafka(self) -> str:
+        """Bootstrap servers."""
+        return self.settings.kafka.bootstrap or f"127.0.0.1:{self.settings.port_base}"
+
+    @property
+    def clickhouse(self) -> str:
+        """HOST:PORT of ClickHouse's HTTP interface."""
+        return self.settings.clickhouse.address or f"127.0.0.1:{self.settings.port_base + 1}"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How to ask ClickHouse."""
+        return addresses.endpoint(addresses.clickhouse_at(self.settings, self.clickhouse))
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Every port that is opened here, by what opens it."""
+        mine = {"the broker": self.settings.port_base} if KAFKA in self.embedded else {}
+        if CLICKHOUSE in self.embedded:
+            mine["ClickHouse"] = self.settings.port_base + 1
+        return mine | {f"the metrics of {role}": self.settings.metrics_port(role) for role in ROLES}
+
+    def metrics(self, name: str) -> str:
+        """HOST:PORT of a role's /metrics and /status; empty of the broker and of ClickHouse."""
+        return f"127.0.0.1:{self.settings.metrics_port(name)}" if name in ROLES else ""
+
+    def broker(self) -> Command:
+        """The embedded broker.
+
+        Raises:
+            BadSettings: Its program is missing.
+        """
+        named = self.settings.embedded.broker_binary
+        service = EmbeddedBroker(
+            self.settings.port_base, self._log(BROKER), program=Path(named).expanduser() if named else None
+        )
+        return self._command(BROKER, tuple(service.command()), _inherited())
+
+    def clickhouse_server(self) -> Command:
+        """The embedded ClickHouse."""
+        service = EmbeddedClickHouse(self.folder / "clickhouse", self.settings.port_base + 1, self._log(CLICKHOUSE))
+        return self._command(CLICKHOUSE, tuple(service.command()), _inherited())
+
+    def role(self, name: str, epoch: str) -> Command:
+        """One of our own subcommands.
+
+        Args:
+            name: Name of the subcommand.
+            epoch: Incarnation of the topics.
+        """
+        program = (sys.executable, "-m", "watchkeeper", name)
+        return self._command(name, program, _inherited() | environment(self._settings(epoch)))
+
+    def _command(self, name: str, argv: tuple[str, ...], env: Mapping[str, str]) -> Command:
+        return Command(name=name, argv=argv, env=env, log=self._log(name))
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+    def _settings(self, epoch: str) -> Settings:
+        """What the children are told. The embedded broker keeps nothing: all that it holds is drained at a stop."""
+        ours, forgets = self.settings, KAFKA in self.embedded
+        kafka = {"bootstrap": self.kafka, "idempotent": ours.kafka.idempotent and not forgets}
+        return ours.model_copy(
+            update={
+                "epoch": epoch,
+                "kafka": ours.kafka.model_copy(update=kafka),
+                "clickhouse": ours.clickhouse.model_copy(update={"address": self.clickhouse}),
+                "process": ours.process.model_copy(update={"drain": ours.process.drain or forgets}),
+                "sink": ours.sink.model_copy(update={"drain": ours.sink.drain or forgets}),
+            }
+        )
+
+    async def answers(self, name: str) -> bool:
+        """Whether a process does its work."""
+        if name in ROLES:
+            return bool((await status_of(self.metrics(name)) or {}).get("healthy"))
+        return await (_pings(self.endpoint) if name == CLICKHOUSE else _listens(self.settings.port_base))
+
+
+async def _pings(clickhouse: Endpoint) -> bool:
+    try:
+        status, _ = await get(clickhouse.host, clickhouse.port, "/ping", timeout_s=1.0)
+    except (OSError, TimeoutError, ValueError):
+        return False
+    return status == 200
+
+
+async def _listens(port: int) -> bool:
+    import asyncio
+
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without our settings: children get these whole, from what we have read."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    # `python -m` would look for our packages in the present folder first, and find a stranger's `agents` there.
+    kept["PYTHONSAFEPATH"] = "1"
+    try:
+        distribution("watchkeeper")
+    except PackageNotFoundError:
+        # Run from the source tree.
+        root = str(Path(__file__).resolve().parent.parent)
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))
+    return kept

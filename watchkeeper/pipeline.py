@@ -1,0 +1,206 @@
+"""The processes of one instance: the order in which they start and stop, and what happens when the broker is lost."""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from schemas.errors import TransientError
+from watchkeeper.asking import status_of
+from watchkeeper.child_logs import last_lines
+from watchkeeper.embedded.child import require_free
+from watchkeeper.instance import CLICKHOUSE, KAFKA, ProcessEntry
+from watchkeeper.journal import Journal
+from watchkeeper.layout import BROKER, ROLES, Layout
+from watchkeeper.preparing import prepare
+from watchkeeper.progress import Progress
+from watchkeeper.supervisor import Child, Condition
+from watchkeeper.watch import memory_of
+
+LOOK_S = 0.05
+SERVICE_READY_S = 30.0
+ROLE_READY_S = 60.0
+DEATHS_AT_START = 3
+"""A process that dies so often before it ever answered will not start by being tried again."""
+
+HOLD_S = 4.0
+STOP_S = 10.0
+STOP_ORDER = (("collect", 2.0), ("process", 4.5), ("sink", 4.0), (CLICKHOUSE, 3.0), (BROKER, 1.0))
+"""Who stops after whom, and the most each may take; what is left of `STOP_S` may be less."""
+
+
+class Pipeline:
+    """Everything that one `watchkeeper up` runs.
+
+    Args:
+        layout: What to run, and where.
+        journal: Told of everything that happens by itself.
+    """
+
+    def __init__(self, layout: Layout, journal: Journal) -> None:
+        self.layout = layout
+        self.epoch = ""
+        self._journal = journal
+        self.children: dict[str, Child] = {}
+
+    async def start(self, progress: Progress) -> None:
+        """Starts everything, and returns when all of it answers.
+
+        Raises:
+            BadSettings: Something stands in the way that the user can remove.
+            TransientError: Something did not start, or not in time.
+        """
+        with progress.step("ports") as step:
+            for what, port in self.layout.ports.items():
+                require_free(port, what)
+            step.detail = ", ".join(str(port) for port in sorted(self.layout.ports.values()))
+        await self._start_services(progress)
+        await self._start_roles(progress)
+
+    async def _start_services(self, progress: Progress) -> None:
+        if KAFKA in self.layout.embedded:
+            with progress.step(BROKER) as step:
+                await self._start_broker()
+                step.detail = f"Kafka at {self.layout.kafka}"
+        else:
+            self.epoch = self.layout.settings.epoch
+        if CLICKHOUSE in self.layout.embedded:
+            with progress.step(CLICKHOUSE) as step:
+                self._add(Child(self.layout.clickhouse_server(), say=self._journal.say))
+                await self._started(CLICKHOUSE, SERVICE_READY_S)
+                step.detail = f"HTTP at {self.layout.clickhouse}"
+
+    async def _start_broker(self) -> None:
+        self.epoch = secrets.token_hex(8)
+        if BROKER not in self.children:
+            self._add(Child(self.layout.broker(), say=self._journal.say, restart=False))
+        await self._started(BROKER, SERVICE_READY_S)
+
+    async def _start_roles(self, progress: Progress) -> None:
+        await prepare(self.layout.role("prepare", self.epoch), progress)
+        for name in ROLES:
+            command = self.layout.role(name, self.epoch)
+            if name not in self.children:
+                self._add(Child(command, say=self._journal.say))
+            if self.children[name].condition is Condition.STOPPED:
+                await self.children[name].start(command)
+        for name in ROLES:
+            with progress.step(name) as step:
+                await self._until_answers(self.children[name], ROLE_READY_S)
+                step.detail = f"pid {self.children[name].pid}"
+
+    def _add(self, child: Child) -> None:
+        self.children[child.name] = child
+
+    async def _started(self, name: str, within_s: float) -> None:
+        child = self.children[name]
+        await child.start()
+        await self._until_answers(child, within_s)
+
+    async def _until_answers(self, child: Child, within_s: float) -> None:
+        deadline_s = time.monotonic() + within_s
+        while not (child.pid and await self.layout.answers(child.name)):
+            gone = child.condition is Condition.STOPPED or child.restarts >= DEATHS_AT_START
+            if gone or time.monotonic() > deadline_s:
+                raise TransientError(_not_started(child, None if gone else within_s))
+            await asyncio.sleep(LOOK_S)
+        child.healthy()
+
+    async def renew_broker(self, *, in_order: bool) -> None:
+        """Puts a new broker in the place of the present one, and starts its readers anew under a new epoch.
+
+        Args:
+            in_order: First let the collector keep its records on disk and the readers read to the end. False: the
+                broker is gone already, with what it held.
+
+        Raises:
+            BadSettings: See `start`.
+            TransientError: See `start`. Calling it again tries again.
+        """
+        if in_order:
+            await self._hold(True)
+        for name, most_s in STOP_ORDER[1:3]:
+            await self.children[name].stop(most_s if in_order else 2.0)
+        await self.children[BROKER].stop(1.0)
+        await self._start_broker()
+        await self._start_roles(Progress(Console(quiet=True)))
+        await self._hold(False)
+
+    async def _hold(self, held: bool) -> None:
+        """Has the collector keep its records on disk, or deliver them again."""
+        child = self.children["collect"]
+        if child.pid is None:
+            return
+        child.send(signal.SIGUSR1 if held else signal.SIGUSR2)
+        deadline_s = time.monotonic() + HOLD_S
+        while held and not (await status_of(self.layout.metrics("collect")) or {}).get("held"):
+            if time.monotonic() > deadline_s:
+                # It would publish to a broker that is about to go: better no samples for some seconds.
+                await child.stop(1.0)
+                return
+            await asyncio.sleep(LOOK_S)
+
+    @property
+    def broker_is_gone(self) -> bool:
+        """Whether the embedded broker died by itself."""
+        return BROKER in self.children and self.children[BROKER].died.is_set()
+
+    def broker_is_due(self) -> str | None:
+        """Why the embedded broker should be replaced, if it should: it never frees memory."""
+        child, limits = self.children.get(BROKER), self.layout.settings.embedded
+        memory = memory_of(child.pid) if child else None
+        if child is None or memory is None:
+            return None
+        if memory > limits.broker_memory_mb * 1_000_000:
+            return f"holds {memory / 1e6:.0f} MB"
+        age_h = (time.monotonic() - child.started_s) / 3600
+        return f"is {age_h:.0f} h old" if age_h > limits.broker_age_h else None
+
+    async def notice_health(self) -> None:
+        """Lets processes that were started again count as running once they answer."""
+        for child in self.children.values():
+            if child.condition is Condition.STARTING and await self.layout.answers(child.name):
+                child.healthy()
+
+    async def stop(self, progress: Progress) -> None:
+        """Stops everything in order, within `STOP_S`. Safe at any time, and twice."""
+        deadline_s = time.monotonic() + STOP_S
+        for name, most_s in STOP_ORDER:
+            child = self.children.get(name)
+            if child is None or child.condition is Condition.STOPPED:
+                continue
+            with progress.step(name) as step:
+                left_s = max(0.2, deadline_s - time.monotonic() - 0.3)
+                step.detail = "stopped" if await child.stop(min(most_s, left_s)) else "killed"
+
+    async def kill(self) -> None:
+        """Ends everything at once."""
+        await asyncio.gather(*(child.stop(1.0, how=signal.SIGKILL) for child in self.children.values()))
+
+    def entries(self) -> dict[str, ProcessEntry]:
+        """Every process as its supervisor knows it, those first that others need."""
+        return {
+            child.name: ProcessEntry(
+                pid=child.pid,
+                state=child.condition,
+                restarts=child.restarts,
+                started_ms=child.started_ms if child.pid else 0,
+                metrics=self.layout.metrics(child.name),
+            )
+            for child in self._in_order()
+        }
+
+    def _in_order(self) -> Iterator[Child]:
+        for name in (BROKER, CLICKHOUSE, "collect", "process", "sink"):
+            if name in self.children:
+                yield self.children[name]
+
+
+def _not_started(child: Child, within_s: float | None) -> str:
+    when = "ended again and again" if within_s is None else f"did not answer within {within_s:g} s"
+    lines = last_lines(child.command.log)
+    said = f"; it said last: {lines[-1][:300]}" if lines else ""
+    return f"{child.name} {when}{said}. Its log is {child.command.log}"

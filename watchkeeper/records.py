@@ -1,0 +1,105 @@
+"""Turns what a person or a script writes into records of the input topics: fills in what is missing."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.errors import BadSettings
+from schemas.topics import INPUTS, Topic
+
+_KEYS: Mapping[str, str] = {
+    "metrics.samples": "source",
+    "events.user": "user",
+    "events.errors": "service",
+    "logs": "source",
+}
+
+
+class BadLine(ValueError):  # noqa: N818  (reads as what it is)
+    """A line that is no record of the topic. The message says why."""
+
+
+class Emitted(NamedTuple):
+    """A record ready to be sent."""
+
+    key: bytes
+    value: bytes
+
+
+class Emitter:
+    """Completes records of one topic.
+
+    Args:
+        topic: Name of an input topic.
+        source: Who emits, where a record does not say.
+        clock_ms: Epoch milliseconds now.
+
+    Raises:
+        BadSettings: The topic is none that producers write.
+    """
+
+    def __init__(self, topic: str, source: str, clock_ms: Callable[[], int]) -> None:
+        self.topic = topic
+        self._model = _model(topic)
+        self._source = source
+        self._clock_ms = clock_ms
+        self._boot = secrets.token_hex(8)
+        self._seq = 0
+
+    def line(self, text: str) -> Emitted:
+        """A record from a line of JSON.
+
+        Raises:
+            BadLine: It is not JSON, not an object, or not a record of this topic.
+        """
+        try:
+            fields = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise BadLine(f"not JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise BadLine(f"not a JSON object, but {type(fields).__name__}")
+        return self.record(fields)
+
+    def record(self, fields: Mapping[str, Any]) -> Emitted:
+        """A record from its fields; those that identify and date it are filled in where they are missing.
+
+        Raises:
+            BadLine: It is not a record of this topic.
+        """
+        now_ms = self._clock_ms()
+        whole = {
+            "v": 1,
+            "source": self._source,
+            "boot": self._boot,
+            "seq": self._seq,
+            "sent_ms": now_ms,
+            "at_ms": now_ms,
+            **fields,
+        }
+        value = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+        try:
+            self._model.model_validate_json(value)
+        except ValidationError as error:
+            raise BadLine(_why(error)) from None
+        self._seq += 1
+        return Emitted(str(whole[_KEYS[self.topic]]).encode(), value)
+
+
+def _model(name: str) -> type[BaseModel]:
+    topics: dict[str, Topic] = {topic.name: topic for topic in INPUTS}
+    if name not in topics:
+        raise BadSettings(f"{name} is no topic that producers write: choose one of {', '.join(topics)}")
+    model = topics[name].records[0]
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    return model
+
+
+def _why(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_input=False)
+    shown = [f"{'.'.join(str(part) for part in fault['loc']) or 'record'}: {fault['msg']}" for fault in faults[:3]]
+    more = f" and {len(faults) - 3} more faults" if len(faults) > 3 else ""
+    return "; ".join(shown) + more

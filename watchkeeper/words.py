@@ -1,0 +1,37 @@
+"""Numbers, times and dimensions in the words that people read."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the two units that matter."""
+    whole = int(seconds)
+    for unit_s, unit, next_s, below in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit_s:
+            rest = whole % unit_s // next_s
+            return f"{whole // unit_s} {unit} {rest} {below}" if rest else f"{whole // unit_s} {unit}"
+    return f"{whole} s"
+
+
+def moment(at_ms: int) -> str:
+    """A time, in UTC, to the second."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def time_of_day(at_ms: int) -> str:
+    """Hour, minute and second where the program runs."""
+    return time.strftime("%H:%M:%S", time.localtime(at_ms / 1000))
+
+
+def entity(dimensions: Mapping[str, str]) -> str:
+    """`name=value` pairs."""
+    return " ".join(f"{name}={value}" for name, value in dimensions.items())
+
+
+def compared(value: float | None, threshold: float | None) -> str:
+    """What was compared with what."""
+    if value is None:
+        return "no data"
+    return f"{value:.6g}" if threshold is None else f"{value:.6g} against {threshold:.6g}"
