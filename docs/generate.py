@@ -1,6 +1,6 @@
-"""Writes the documents that follow from the code; `--check` fails where one of them has drifted.
+"""Writes what follows from the code into the documents; `--check` fails where one of them has drifted.
 
-Generated: `docs/contracts/` (JSON Schemas, AsyncAPI, the topics' table) and the blocks of `README.md` between
+Generated are the JSON Schemas and the AsyncAPI document in `docs/contracts/`, and in every document what stands between
 `<!-- generated:NAME -->` and `<!-- /generated -->`.
 """
 
@@ -10,38 +10,31 @@ import sys
 import tomllib
 from pathlib import Path
 
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = ROOT / "docs" / "contracts"
 
 sys.path.insert(0, str(ROOT))
 
 from schemas.asyncapi import PARTIES, asyncapi, json_schemas, models, record_name  # noqa: E402  (after the path)
+from schemas.catalogue import CATALOGUE  # noqa: E402
+from schemas.deadletters import MAX_KEPT_BYTES  # noqa: E402
+from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS  # noqa: E402
+from schemas.records import MAX_RECORD_BYTES  # noqa: E402
+from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS  # noqa: E402
+from schemas.rules import WINDOW_MS  # noqa: E402
+from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
+from watchkeeper.settings import ProcessSettings, Settings  # noqa: E402
+from watchkeeper.sources import fields, variable  # noqa: E402
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
-_CONTRACTS_INTRO = """\
-# Contracts
 
-<!-- Written by docs/generate.py from schemas/; `make docs` writes it anew. -->
-
-What travels between Watchkeeper and others: JSON, one object per record, versioned, keyed as the table says.
-[`asyncapi.json`](asyncapi.json) describes every topic for tools (AsyncAPI 3.0); each record form has a JSON Schema
-(draft 2020-12) and, in `tests/golden/`, lines of bytes that every reader accepts for ever.
-
-"""
-
-_CONTRACTS_RULES = """
-## Rules of change
-
-1. A field may be added if it has a default. Readers ignore fields that they do not know; only a rule with an unknown
-   field is refused, since the field could change what it means.
-2. No field changes its type, its unit or its meaning, and none disappears: that is a new version (`v`), which readers
-   accept beside all earlier ones before anyone writes it.
-3. Times are integers, epoch milliseconds, UTC. 64-bit fingerprints are 16 hexadecimal digits, not numbers.
-4. Numbers are finite: NaN and infinities are refused.
-5. A record that cannot be read goes to `deadletters` with its reason; one bad sample does not condemn its record.
-"""
+_FACTORIES = {"data_dir": "the user's data folder", "source": "the host's name"}
+"""Defaults that depend on the machine, in words."""
 
 
 def days(milliseconds: int | None) -> str:
@@ -75,6 +68,70 @@ def _topic_row(topic: Topic, schemas_at: str) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
+def limits_table() -> str:
+    """Every limit that a user of the contracts meets, from the constants that enforce it."""
+    process = ProcessSettings.model_fields
+    seconds = {name: process[name].default / 1000 for name in ("lateness_ms", "segment_ms", "skew_bound_ms")}
+    rows = {
+        "Length of a window": f"{WINDOW_MS / 1000:g} s",
+        "Lateness that a window waits for": f"{seconds['lateness_ms']:g} s (`process.lateness_ms`)",
+        "Length of a segment": f"{seconds['segment_ms']:g} s (`process.segment_ms`)",
+        "Horizon of duplicates": f"the segment and {process['horizon_segments'].default} before it"
+        " (`process.horizon_segments`)",
+        "Clock error that is not corrected": f"up to {seconds['skew_bound_ms']:g} s (`process.skew_bound_ms`)",
+        "Time of a record, before its sending": f"up to {days(PAST_BOUND_MS)}",
+        "Time of a record, after its sending": f"up to {FUTURE_BOUND_MS / 1000:g} s",
+        "Size of a record": f"{MAX_RECORD_BYTES} bytes",
+        "Samples in a record": f"{MAX_SAMPLES}",
+        "Dimensions of a sample": f"{MAX_DIMENSIONS}",
+        "Dimension's name and value": f"{MAX_NAME_CHARS} and {MAX_VALUE_CHARS} characters",
+        "Buckets of a sketch": f"{MAX_BUCKETS} on each side",
+        "Bytes that a dead letter keeps": f"the first {MAX_KEPT_BYTES}, with length and SHA-256 of all",
+    }
+    return "| | |\n|---|---|\n" + "".join(f"| {name} | {limit} |\n" for name, limit in rows.items())
+
+
+def settings_table() -> str:
+    """One row for each setting, those of one section together."""
+    head = "| setting | variable | default | |\n|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{'.'.join(name)}` | `{variable(name)}` | {_default(name, field)} | {field.description} |\n"
+        for name, field in fields(Settings)
+    )
+
+
+def _default(name: tuple[str, ...], field: FieldInfo) -> str:
+    if name[-1] in _FACTORIES:
+        return _FACTORIES[name[-1]]
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, SecretStr) or value in ("", {}, None):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def metrics_table() -> str:
+    """One row for each metric of the catalogue."""
+    head = "| metric | unit | kind | dimensions | |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{metric.name}` | {metric.unit} | {metric.kind} | {', '.join(f'`{name}`' for name in metric.dimensions)}"
+        f" | {metric.description} |\n"
+        for metric in CATALOGUE
+    )
+
+
+def decisions_table() -> str:
+    """One row for each decision, from its heading and its status."""
+    head = "| decision | status |\n|---|---|\n"
+    return head + "".join(map(_decision_row, sorted((ROOT / "docs" / "adr").glob("0*.md"))))
+
+
+def _decision_row(path: Path) -> str:
+    text = path.read_text()
+    title = text.partition("\n")[0].removeprefix("# ")
+    status = re.search(r"^Status: (.+)$", text, flags=re.MULTILINE)
+    return f"| [{title}]({path.name}) | {status[1] if status else 'accepted'} |\n"
+
+
 def version() -> str:
     """Version of the program, as `pyproject.toml` states it."""
     text = (ROOT / "pyproject.toml").read_text()
@@ -95,9 +152,16 @@ def documents() -> dict[Path, str]:
     """Every generated file with what must stand in it."""
     wanted = {CONTRACTS / f"{name}.schema.json": _json(schema) for name, schema in json_schemas().items()}
     wanted[CONTRACTS / "asyncapi.json"] = _json(asyncapi(version()))
-    wanted[CONTRACTS / "README.md"] = _CONTRACTS_INTRO + topics_table(schemas_at=".") + _CONTRACTS_RULES
-    readme = ROOT / "README.md"
-    wanted[readme] = with_blocks(readme.read_text(), {"topics": topics_table(schemas_at="docs/contracts")})
+    blocks = {
+        "topics": topics_table(schemas_at="docs/contracts"),
+        "contracts": topics_table(schemas_at="."),
+        "settings": settings_table(),
+        "metrics": metrics_table(),
+        "limits": limits_table(),
+        "decisions": decisions_table(),
+    }
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))):
+        wanted[path] = with_blocks(path.read_text(), blocks)
     return wanted
 
 

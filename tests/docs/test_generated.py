@@ -18,10 +18,14 @@ def test_a_changed_a_missing_and_a_left_over_document_are_all_noticed(
 ) -> None:
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     monkeypatch.setattr(generate, "CONTRACTS", tmp_path / "docs" / "contracts")
-    (tmp_path / "README.md").write_text("<!-- generated:topics -->\nold\n<!-- /generated -->\n")
+    document = tmp_path / "README.md"
+    document.write_text("# Kept\n<!-- generated:topics -->\nold\n<!-- /generated -->\nkept\n")
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.0"\n')
+    assert "README.md differs" in generate.drift()
     generate.write()
     assert generate.drift() == []
+    assert document.read_text().startswith("# Kept\n<!-- generated:topics -->\n| topic | key |")
+    assert document.read_text().endswith("<!-- /generated -->\nkept\n")
 
     (tmp_path / "docs/contracts/alerts.v1.schema.json").write_text("{}")
     (tmp_path / "docs/contracts/logs.v1.schema.json").unlink()

@@ -1,7 +1,6 @@
 """`docs/views.md` against the real engine: the columns it lists are those of the views, and its queries run."""
 
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig
 from sinks.clickhouse.migrate import migrate
-from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "views.md").read_text()
@@ -20,20 +18,11 @@ QUERIES += re.findall(r'watchkeeper query "([^"]+)"', (ROOT / "README.md").read_
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("views")
-    engine = EmbeddedClickHouse(folder / "clickhouse", port, folder / "clickhouse.log")
-    engine.start()
-    store = Store(ClickHouseConfig(port=port))
-    try:
-        migrate(store)
-        yield store
-    finally:
-        store.close()
-        engine.stop(within_s=5)
+def store(clickhouse: ClickHouseConfig) -> Iterator[Store]:
+    store = Store(clickhouse)
+    migrate(store)
+    yield store
+    store.close()
 
 
 def columns(store: Store, view: str) -> list[str]:
