@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +24,7 @@ from schemas.deadletters import MAX_KEPT_BYTES  # noqa: E402
 from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS  # noqa: E402
 from schemas.records import MAX_RECORD_BYTES  # noqa: E402
 from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS  # noqa: E402
-from schemas.rules import WINDOW_MS  # noqa: E402
+from schemas.rules import WINDOW_MS, AbsenceRule, ThresholdRule  # noqa: E402
 from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
 from watchkeeper.settings import ProcessSettings, Settings  # noqa: E402
@@ -119,6 +119,32 @@ def metrics_table() -> str:
     )
 
 
+def rule_fields(model: type[BaseModel], *, shared: bool) -> str:
+    """One row for each field of a rule, under the name that files use.
+
+    Args:
+        shared: The fields that every kind of rule has, or else those that only this kind has.
+    """
+    every = (ThresholdRule.model_fields.keys() & AbsenceRule.model_fields.keys()) - {"kind"}
+    head = "| field | default | |\n|---|---|---|\n"
+    return head + "".join(
+        f"| `{field.alias or name}` | {_rule_default(field)} | {field.description} |\n"
+        for name, field in model.model_fields.items()
+        if (name in every) is shared
+    )
+
+
+def _rule_default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value in ("", None, {}):
+        return ""
+    if field.alias is not None:
+        return f"`{value // 1000}s`"
+    return f"`{json.dumps(value)}`"
+
+
 def decisions_table() -> str:
     """One row for each decision, from its heading and its status."""
     head = "| decision | status |\n|---|---|\n"
@@ -159,6 +185,9 @@ def documents() -> dict[Path, str]:
         "metrics": metrics_table(),
         "limits": limits_table(),
         "decisions": decisions_table(),
+        "rule-fields": rule_fields(ThresholdRule, shared=True),
+        "threshold-fields": rule_fields(ThresholdRule, shared=False),
+        "absence-fields": rule_fields(AbsenceRule, shared=False),
     }
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))):
         wanted[path] = with_blocks(path.read_text(), blocks)

@@ -33,9 +33,9 @@ Summary = Annotated[str, StringConstraints(max_length=512)]
 class _Rule(Wire):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    id: RuleId
+    id: RuleId = Field(description="Names the rule, and its alerts, for ever.")
     description: Summary = Field(default="", description="What it means and what to do, for the person who is paged.")
-    metric: MetricName
+    metric: MetricName = Field(description="Metric that is looked at.")
     where: Dimensions = Field(
         default_factory=dict, description="Only series with these dimensions; `source` counts as one."
     )
@@ -48,20 +48,22 @@ class _Rule(Wire):
     good_windows: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=3, description="Good windows in a row that resolve."
     )
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="A rule that is off ends its alerts.")
 
 
 class ThresholdRule(_Rule):
     """Fires when an aggregate of a metric stays beyond a threshold."""
 
-    kind: Literal["threshold"] = "threshold"
+    kind: Literal["threshold"] = Field(default="threshold", description="`threshold`.")
     aggregate: Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"] = (
-        "avg"
+        Field(default="avg", description="What of the values of all series of an alert is compared.")
     )
     over_ms: Duration = Field(default=WINDOW_MS, alias="over", description="How far back the aggregate looks.")
-    direction: Literal["above", "below"] = "above"
-    warning: Finite | None = None
-    critical: Finite | None = None
+    direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
+    warning: Finite | None = Field(
+        default=None, description="Threshold of a warning; this or `critical` must be given."
+    )
+    critical: Finite | None = Field(default=None, description="Threshold of a critical alert.")
     for_ms: Duration = Field(default=0, alias="for", description="How long it must stay beyond before it fires.")
     hysteresis: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.05, description="Part of the threshold that the value must come back by before it counts as good."
@@ -86,12 +88,12 @@ class ThresholdRule(_Rule):
 class AbsenceRule(_Rule):
     """Fires when an entity that has been seen sends nothing any more."""
 
-    kind: Literal["absence"] = "absence"
+    kind: Literal["absence"] = Field(default="absence", description="`absence`.")
     after_ms: Duration = Field(default=30_000, alias="after", description="Silence that fires.")
     forget_after_ms: Duration = Field(
         default=86_400_000, alias="forget_after", description="Silence after which the entity is no longer expected."
     )
-    severity: Severity = Field(default=Severity.CRITICAL, strict=False)
+    severity: Severity = Field(default=Severity.CRITICAL, strict=False, description="Severity of the alert.")
 
 
 Rule = Annotated[ThresholdRule | AbsenceRule, Field(discriminator="kind")]

@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docs import generate
+from schemas.rules import RuleFile
 from schemas.topics import TOPICS
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_no_generated_document_differs_from_the_code() -> None:
@@ -47,3 +51,9 @@ def test_the_topics_table_has_a_row_for_every_topic() -> None:
 def test_a_block_that_nothing_generates_is_an_error() -> None:
     with pytest.raises(KeyError, match="unknown"):
         generate.with_blocks("<!-- generated:unknown -->\n<!-- /generated -->", {"topics": ""})
+
+
+def test_the_rules_of_the_documents_can_be_used() -> None:
+    examples = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE | re.DOTALL)
+
+    assert [len(RuleFile.model_validate(yaml.safe_load(example)).rules) for example in examples] == [2]
