@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from agents.batches import Batch, Partition
 from agents.config import ProcessConfig
+from agents.evaluate import EvaluateAgent
 from agents.metrics import Metrics
 from agents.rollup import RollupAgent
 from agents.runtime import Runtime, RuntimeConfig
@@ -17,7 +18,7 @@ from agents.watchdog import Standing, Watchdog, end_process
 from connect import admin, kafka, offsets
 from connect.outbox import Outbox
 from connect.telemetry import Figures, Telemetry
-from schemas.topics import INPUTS, ROLLUPS
+from schemas.topics import ALERT_STATES, INPUTS, ROLLUPS
 
 __all__ = ["ProcessConfig", "process"]
 
@@ -80,13 +81,17 @@ class _Worker:
             die=end_process,
         )
         runtime.agent("rollup", _INPUTS, self._fold)
+        runtime.agent("evaluate", [ALERT_STATES.name], self._restore)
         runtime.on_rebalance(assigned=self._assigned, revoked=self._revoked)
 
     async def opening(self) -> None:
         self._producer = kafka.producer(self._config.kafka)
         await self._producer.start()
         outbox = Outbox(self._producer)
-        counts = {topic: len(await self._producer.partitions_for(topic)) for topic in (*_INPUTS, ROLLUPS.name)}
+        counts = {
+            topic: len(await self._producer.partitions_for(topic))
+            for topic in (*_INPUTS, ROLLUPS.name, ALERT_STATES.name)
+        }
         self._rollup = RollupAgent(
             self._config,
             group=self._runtime,
@@ -94,6 +99,14 @@ class _Worker:
             epochs={topic: self._epochs[topic] for topic in _INPUTS},
             marks_to=range(counts[ROLLUPS.name]),
             metrics=self._metrics,
+        )
+        self._evaluate = EvaluateAgent(
+            self._config,
+            outbox=outbox,
+            metrics=self._metrics,
+            inputs=frozenset((topic, number) for topic in _INPUTS for number in range(counts[topic])),
+            epoch=self._epochs[ROLLUPS.name],
+            partitions=counts[ALERT_STATES.name],
         )
         ticker = Ticker(
             outbox,
@@ -104,6 +117,7 @@ class _Worker:
             metrics=self._metrics,
         )
         self._runtime.spawn(self._rollup.publish_early())
+        self._runtime.spawn(self._evaluate.run())
         if self._config.ticks:
             self._runtime.spawn(ticker.run())
         self._telemetry.show(self._figures)
@@ -129,6 +143,7 @@ class _Worker:
             {name: end for (topic, number), end in ends.items() if (name := Partition(topic, number)) in mine}
         )
         await self._rollup.flush()
+        await self._evaluate.settle()
 
     async def closing(self) -> None:
         self._watchdog.stop()
@@ -137,11 +152,16 @@ class _Worker:
     async def _fold(self, batch: Batch) -> None:
         await self._rollup.take(batch)
 
+    async def _restore(self, batch: Batch) -> None:
+        await self._evaluate.take(batch)
+
     async def _assigned(self, partitions: frozenset[Partition]) -> None:
         self._metrics.rebalances.inc()
         _LOG.info("Assigned: %s", ", ".join(f"{topic}/{number}" for topic, number in sorted(partitions)) or "nothing")
+        self._runtime.spawn(self._evaluate.assigned(partitions))
 
     async def _revoked(self) -> None:
+        await self._evaluate.revoked()
         await self._rollup.revoked()
 
     def _standings(self) -> dict[str, Standing]:
@@ -154,6 +174,7 @@ class _Worker:
             "assigned": len(self._runtime.assigned or ()),
             "lag_records": sum(standing.lag for standing in standings.values()),
             "samples_total": self._rollup.samples_total,
+            "firing": len(self._evaluate.firing),
             "deadletters_total": self._rollup.deadletters_total,
             "watermark_ms": self._rollup.watermark_ms(),
         }

@@ -1,6 +1,6 @@
 """Evaluates rules on a grid of event time, as the watermark passes it. A function of rows, marks and rules alone."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.alerts import Moment, new_alert, step, withdrawn
@@ -199,8 +199,3 @@ def _worth_keeping(rule: Rule, state: AlertState) -> bool:
     if state.state is not State.OK:
         return True
     return isinstance(rule, AbsenceRule)
-
-
-def inputs_of(partitions: Mapping[str, int]) -> Collection[Input]:
-    """Every partition of some topics, from how many they have."""
-    return [(topic, number) for topic, count in partitions.items() for number in range(count)]

@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ def pieces(draw: st.DrawFn) -> list[Combined]:
     for values in draw(st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=4), min_size=3, max_size=3)):
         numbers = [float(value) for value in values]
         buckets = {bucket_of(number): numbers.count(number) for number in numbers if number}
-        grown = sum(b - a if b >= a else b for a, b in zip(numbers, numbers[1:], strict=False))
+        grown = sum(b - a if b >= a else b for a, b in pairwise(numbers))
         made.append(
             Combined(
                 n=len(numbers),

@@ -10,7 +10,7 @@ from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
 from schemas.samples import Kind, Sketch
 from schemas.series import Decoded, Point, series_of
-from schemas.wire import SampleDecoder, Tick
+from schemas.wire import Input, SampleDecoder, Tick
 from tests.engine.logs import CONFIG, EPOCH, folded, fresh, newest, record, rows_of, tick
 
 T = 1_000_000_020_000
@@ -18,7 +18,7 @@ T = 1_000_000_020_000
 
 
 def test_a_row_holds_count_sum_extremes_first_last_and_the_hashes_of_its_records() -> None:
-    log = [tick(T), record(1, T + 100, 5.0), record(2, T + 300, 1.0), record(3, T + 200, 9.0)]
+    log: list[Input] = [tick(T), record(1, T + 100, 5.0), record(2, T + 300, 1.0), record(3, T + 200, 9.0)]
     (row,) = folded(log).values()
     assert (row.n, row.sum, row.min, row.max) == (3, 15.0, 1.0, 9.0)
     assert (row.first, row.first_ms, row.last, row.last_ms) == (5.0, T + 100, 1.0, T + 300)
@@ -34,7 +34,7 @@ def test_of_equal_times_the_last_offset_is_last_and_the_first_offset_first() -> 
 
 
 def test_a_segment_is_cut_where_the_clock_passes_its_length_and_named_by_that_offset() -> None:
-    log = [tick(T), record(1, T), tick(T + 29_999), record(2, T, sent_ms=T + 29_999), tick(T + 30_000)]
+    log: list[Input] = [tick(T), record(1, T), tick(T + 29_999), record(2, T, sent_ms=T + 29_999), tick(T + 30_000)]
     log.append(record(3, T + 30_000))
     assert sorted(segment for _, _, segment in folded(log)) == [0, 4]
 
@@ -45,7 +45,7 @@ def test_records_before_the_first_tick_are_a_segment_of_their_own() -> None:
 
 
 def test_a_duplicate_is_dropped_in_its_segment_and_the_two_after_it() -> None:
-    log = [tick(T), record(1, T), tick(T + 30_000), record(1, T), tick(T + 60_000), record(1, T)]
+    log: list[Input] = [tick(T), record(1, T), tick(T + 30_000), record(1, T), tick(T + 60_000), record(1, T)]
     fold = fresh()
     fold.fold(range(len(log)), log)
     assert (fold.counts.records, fold.counts.duplicates) == (1, 2)
@@ -53,14 +53,14 @@ def test_a_duplicate_is_dropped_in_its_segment_and_the_two_after_it() -> None:
 
 def test_a_dropped_duplicate_is_remembered_from_where_it_occurred() -> None:
     times = [T, T + 60_000, T + 120_000]
-    log = [entry for at_ms in times for entry in (tick(at_ms - 30_000), tick(at_ms), record(1, T))]
+    log: list[Input] = [entry for at_ms in times for entry in (tick(at_ms - 30_000), tick(at_ms), record(1, T))]
     fold = fresh()
     fold.fold(range(len(log)), log)
     assert (fold.counts.records, fold.counts.duplicates) == (1, 2)
 
 
 def test_a_repeat_beyond_the_horizon_counts_again() -> None:
-    log = [tick(T), record(1, T), tick(T + 30_000), tick(T + 60_000), tick(T + 90_000), record(1, T)]
+    log: list[Input] = [tick(T), record(1, T), tick(T + 30_000), tick(T + 60_000), tick(T + 90_000), record(1, T)]
     fold = fresh()
     fold.fold(range(len(log)), log)
     assert fold.counts.records == 2
@@ -134,7 +134,7 @@ def test_the_same_commit_is_not_made_twice() -> None:
 
 
 def test_a_warm_start_reads_two_segments_for_their_ids_only() -> None:
-    log = [tick(T), record(1, T), tick(T + 30_000), tick(T + 60_000), record(1, T), record(2, T)]
+    log: list[Input] = [tick(T), record(1, T), tick(T + 30_000), tick(T + 60_000), record(1, T), record(2, T)]
     fold = PartitionFold(CONFIG, start=Start.WARM, offset=100)
     fold.fold(range(100, 100 + len(log)), log)
     rows = newest(rows_of(fold.checkpoint(early=True)))
@@ -150,7 +150,7 @@ def test_faults_of_segments_that_are_read_for_ids_were_told_before() -> None:
 
 def test_a_log_that_was_cut_is_folded_from_the_next_segment_and_what_was_skipped_is_counted() -> None:
     fold = PartitionFold(CONFIG, start=Start.CUT, offset=50)
-    log = [record(1, T), tick(T), record(2, T), tick(T + 30_000), record(3, T + 30_000)]
+    log: list[Input] = [record(1, T), tick(T), record(2, T), tick(T + 30_000), record(3, T + 30_000)]
     fold.fold(range(50, 55), log)
     rows = newest(rows_of(fold.checkpoint(early=True)))
     assert {segment for _, _, segment in rows} == {53}
@@ -170,11 +170,10 @@ def test_a_refused_record_a_bad_sample_and_a_foreign_tick_are_told_with_their_of
     assert (fold.clock_ms, fold.counts.points, fold.counts.faults) == (T, 1, 3)
 
 
-def fast(samples: list[dict[str, object]], seq: int = 1) -> list[object]:
+def fast(samples: list[dict[str, object]], seq: int = 1) -> list[Input]:
     """A record as the fast decoder gives it."""
     fields = {"v": 1, "source": "s", "boot": "b", "seq": seq, "at_ms": T, "samples": samples, "sent_ms": T}
-    decoded: list[object] = list(SampleDecoder().decode_batch([json.dumps(fields).encode()]))
-    return decoded
+    return SampleDecoder().decode_batch([json.dumps(fields).encode()])
 
 
 def test_bad_names_and_implausible_times_are_faults_and_the_other_samples_are_folded() -> None:
@@ -187,7 +186,7 @@ def test_bad_names_and_implausible_times_are_faults_and_the_other_samples_are_fo
         {"metric": "good", "value": 3, "at_ms": T - 10_000},
     ]
     fold = fresh()
-    fold.fold([0, 1], [tick(T), *fast(samples)])  # type: ignore[list-item]
+    fold.fold([0, 1], [tick(T), *fast(samples)])
     ((offset, faults),) = fold.take_faults()
     assert (offset, [(one.sample, one.reason) for one in faults]) == (
         1,
@@ -199,7 +198,10 @@ def test_bad_names_and_implausible_times_are_faults_and_the_other_samples_are_fo
 
 def test_counters_grow_by_time_whatever_order_they_arrive_in_and_a_restart_counts_from_zero() -> None:
     values = [(T + 1, 10.0), (T + 3, 2.0), (T + 2, 15.0)]
-    log = [tick(T), *(record(seq, at, value, kind=Kind.CUMULATIVE) for seq, (at, value) in enumerate(values))]
+    log: list[Input] = [
+        tick(T),
+        *(record(seq, at, value, kind=Kind.CUMULATIVE) for seq, (at, value) in enumerate(values)),
+    ]
     (row,) = folded(log).values()
     assert (row.increase, row.positive) == (7.0, {})
 
@@ -217,7 +219,7 @@ def test_values_below_above_and_at_zero_are_counted_in_their_buckets() -> None:
 def test_a_whole_distribution_is_merged() -> None:
     sketch = Sketch(sum=6.0, min=-1.0, max=4.0, zero=1, positive={"3": 2}, negative={"0": 1})
     point = Point(series_of("m", "s", {}, Kind.SKETCH), 0.0, None, sketch)
-    log = [tick(T), *(Decoded("s", "b", seq, T, T, [point]) for seq in (1, 2))]
+    log: list[Input] = [tick(T), *(Decoded("s", "b", seq, T, T, [point]) for seq in (1, 2))]
     (row,) = folded(log).values()
     assert (row.n, row.sum, row.min, row.max, row.zero) == (8, 12.0, -1.0, 4.0, 2)
     assert (row.positive, row.negative) == ({3: 4}, {0: 2})
@@ -225,7 +227,10 @@ def test_a_whole_distribution_is_merged() -> None:
 
 def test_beyond_the_memory_guard_series_are_folded_into_one_for_each_metric() -> None:
     config = FoldConfig(topic="t", partition=0, epoch=EPOCH, max_rows=1)
-    log = [tick(T), *(record(seq, T, metric=metric) for seq, metric in enumerate(["a", "b", "c", "b", "a"]))]
+    log: list[Input] = [
+        tick(T),
+        *(record(seq, T, metric=metric) for seq, metric in enumerate(["a", "b", "c", "b", "a"])),
+    ]
     fold = fresh(config)
     fold.fold(range(len(log)), log)
     rows = newest(rows_of(fold.checkpoint(early=True))).values()
@@ -242,3 +247,17 @@ def test_nothing_in_nothing_out() -> None:
 
 def test_a_hash_is_a_bijection_of_the_sequence() -> None:
     assert len({record_hash("s", "b", seq) for seq in range(10_000)}) == 10_000
+
+
+def test_the_memory_of_boots_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.fold.MAX_BOOTS", 1)
+    others = [Decoded(f"s{number}", "b", 1, T, T, record(1, T).points) for number in range(3)]
+    fold = fresh()
+    fold.fold(range(4), [tick(T), *others])
+    assert fold.counts.records == 3
+
+
+def test_a_record_of_the_fast_decoder_is_folded() -> None:
+    fold = fresh()
+    fold.fold([0, 1], [tick(T), *fast([{"metric": "good", "value": 1}])])
+    assert (fold.counts.points, fold.take_faults()) == (1, [])

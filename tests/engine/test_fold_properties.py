@@ -52,7 +52,7 @@ def test_the_fold_depends_neither_on_batches_nor_on_when_rows_are_published(
 def test_after_crashes_at_any_point_the_rows_are_those_of_the_plain_fold(
     log: list[Input], steps: list[tuple[int, bool, bool]]
 ) -> None:
-    """Each step folds some records; then the checkpoint may be lost before or after its rows arrive, with the process."""
+    """Each step folds some records; then the process may be lost before or after the rows of its checkpoint arrive."""
     committed: int | None = None
     published: list[tuple[Identity, Row]] = []
     fold = _start(committed)
