@@ -240,12 +240,11 @@ class EvaluateAgent:
     async def settle(self) -> None:
         """Returns when everything that is in `metrics.rollups` now was evaluated."""
         for _ in range(2):
-            while self._reader is not None:
+            reader = self._reader
+            while reader is not None:
                 self._round.clear()
                 await self._round.wait()
-                reader = self._reader
-                if reader is not None and reader.caught_up():
-                    break
+                reader = None if reader.caught_up() else self._reader
 
 
 class Needed:

@@ -12,8 +12,9 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+from agents.batches import Batch
 from agents.runtime import BatchConsumer
 from agents.worker import ProcessConfig, process
 from connect.config import KafkaConfig
@@ -56,7 +57,7 @@ def lose(every: int) -> None:
             if fetched % every:
                 messages.append(message)
             else:
-                logging.getLogger("child").warning("lost %s", message.value.first)
+                logging.getLogger("child").warning("lost %s", cast(Batch, message.value).first)
         return messages
 
     BatchConsumer._next_messages = losing  # type: ignore[method-assign]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ async def test_of_two_workers_one_is_killed_and_the_rollups_stay_exact(kafka: Ka
 
 async def test_a_restart_goes_on_from_the_commit_and_repeats_no_duplicate(kafka: KafkaConfig, tmp_path: Path) -> None:
     async with pipeline(kafka, tmp_path) as running:
-        settings = {"segment_ms": 1_000, "horizon_segments": 3}
+        settings: dict[str, Any] = {"segment_ms": 1_000, "horizon_segments": 3}
         worker = running.worker(**settings)
         sent = await send_steadily(running, seconds=10, per_batch=5)
         assert worker.stop() == 0, worker.said()

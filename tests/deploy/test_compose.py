@@ -104,7 +104,7 @@ def test_the_example_names_exactly_what_the_compose_file_asks_for() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_each_roles_health_is_asked_at_the_port_its_settings_give(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = loaded(monkeypatch, role).settings.metrics_port(role)  # type: ignore[arg-type]
+    port = loaded(monkeypatch, role).settings.metrics_port(role)
 
     assert f"http://127.0.0.1:{port}/status" in OURS[role]["healthcheck"]["test"][-1]
 

@@ -24,12 +24,12 @@ GONE = AbsenceRule(id="gone", metric="m", after_ms=30_000, good_windows=2)
 Values = Sequence[float | None]
 
 
-def rows(value: float, start_ms: int, *, ver: int = 1, kind: str = "gauge", host: str = "web") -> Rows:
+def rows(value: float, start_ms: int, *, ver: int = 1, host: str = "web") -> Rows:
     """One row of metric `m`."""
     zeros = "0" * 16
     row = Row(
-        f"{len(host):016x}", host, {"zone": "a"}, kind, start_ms, ver, 1, value, value, value, value, start_ms, value,
-        start_ms, 0.0, zeros, zeros, 0, {10: 1}, {},
+        f"{len(host):016x}", host, {"zone": "a"}, "gauge", start_ms, ver, 1, value, value, value, value, start_ms,
+        value, start_ms, 0.0, zeros, zeros, 0, {10: 1}, {},
     )  # fmt: skip
     return Rows("10s.v1", 10_000, "m", "in", "e", 0, 0, [row])
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -71,13 +72,13 @@ def test_nothing_combines_to_nothing() -> None:
 @pytest.mark.parametrize("shape", ["uniform", "exponential", "normal", "pareto"])
 def test_quantiles_are_within_one_percent(shape: str, q: float) -> None:
     numbers = random.Random(7)
-    draw = {
+    draw: dict[str, Callable[[], float]] = {
         "uniform": lambda: numbers.uniform(-10, 10),
         "exponential": lambda: numbers.expovariate(0.01),
         "normal": lambda: numbers.gauss(0, 100),
         "pareto": lambda: numbers.paretovariate(1.1),
-    }[shape]
-    values = sorted([draw() for _ in range(5_000)] + [0.0] * 10)
+    }
+    values = sorted([draw[shape]() for _ in range(5_000)] + [0.0] * 10)
     positive: dict[int, int] = {}
     negative: dict[int, int] = {}
     for value in values:
