@@ -1,12 +1,14 @@
 """ClickHouse over HTTP: the only importer of its client, and the one place where its errors get a family."""
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedIOBase
 from typing import Any, cast
 
 import clickhouse_connect
+from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, DataError, OperationalError
 from urllib3.exceptions import HTTPError
 
 from connect.config import ClickHouseConfig
@@ -29,6 +31,7 @@ class Store:
     def __init__(self, config: ClickHouseConfig) -> None:
         self._config = config
         self._client: Client | None = None
+        self._known: dict[tuple[str, ...], list[ClickHouseType]] = {}
 
     def _connected(self) -> Client:
         client = self._client
@@ -67,10 +70,27 @@ class Store:
             return [tuple(row) for row in self._connected().query(sql, parameters=_given(parameters)).result_rows]
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Inserts columns of equal length in one statement. Returns when ClickHouse has them. Raises as `command`."""
+        """Inserts columns of equal length in one statement. Returns when ClickHouse has them.
+
+        Raises:
+            StoreUnavailable: As `command`.
+            StoreRefused: As `command`, and when a value does not fit its column.
+        """
+        names = list(columns)
         with _families():
-            names = list(columns)
-            self._connected().insert(table, list(columns.values()), column_names=names, column_oriented=True)
+            types = self._types(table, names)
+        # A bad value is found only while it is written: the client raises what it comes upon.
+        with _families(), _fitting(table):
+            self._connected().insert(
+                table, list(columns.values()), column_names=names, column_types=types, column_oriented=True
+            )
+
+    def _types(self, table: str, names: Sequence[str]) -> list[ClickHouseType]:
+        """Types of columns; asked once, since the client would ask before each insert."""
+        key = (table, *names)
+        if key not in self._known:
+            self._known[key] = list(self._connected().create_insert_context(table, names).column_types)
+        return self._known[key]
 
     def raw(self, sql: str, fmt: str, parameters: Parameters | None = None) -> Iterator[bytes]:
         """The answer's bytes in any of ClickHouse's output formats, piece by piece. Raises as `command`."""
@@ -114,6 +134,20 @@ class _families:  # noqa: N801  (reads as a word in a with statement)
             raise StoreUnavailable(str(error)) from error
         if isinstance(error, ClickHouseError | HTTPError | OSError):
             raise StoreUnavailable(f"ClickHouse: {error}") from error
+
+
+class _fitting:  # noqa: N801
+    """Turns what the client raises over a value into a refusal."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DataError | UnicodeEncodeError | OverflowError | struct.error):
+            raise StoreRefused(f"a value does not fit its column of {self._table}: {error}") from error
 
 
 def _code(error: DatabaseError) -> int | None:

@@ -1,21 +1,62 @@
-"""What the sink counts."""
+"""Prometheus metrics of the `sink` role, declared once."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """Counters of one sink."""
+    """All metrics of one sink.
+
+    Args:
+        registry: Where they are registered.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._rows = Counter(
-            "watchkeeper_sink_rows", "Rows that ClickHouse acknowledged.", ["table"], registry=registry
+        self._registry = registry
+        self.rows = Counter("watchkeeper_sink_rows", "Rows that ClickHouse acknowledged.", ["table"], registry=registry)
+        self.insert_seconds = Histogram(
+            "watchkeeper_sink_insert_seconds",
+            "How long an insert took that ClickHouse acknowledged.",
+            ["table"],
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self._seconds = Histogram("watchkeeper_sink_insert_seconds", "Time of an insert.", registry=registry)
-        self.failures = Counter("watchkeeper_sink_insert_failures", "Inserts to be tried again.", registry=registry)
-        self.refused = Counter("watchkeeper_sink_refused_records", "Records not stored.", ["topic"], registry=registry)
-        self.paused_s = Counter("watchkeeper_sink_paused_seconds", "Time without ClickHouse.", registry=registry)
+        self.failures = Counter(
+            "watchkeeper_sink_failures",
+            "Statements that failed: those to be tried again (transient) and those that never succeed (permanent).",
+            ["family"],
+            registry=registry,
+        )
+        for family in ("transient", "permanent"):
+            self.failures.labels(family)
+        self.refused = Counter(
+            "watchkeeper_sink_refused",
+            "Records, or rows of records, that were not stored.",
+            ["topic"],
+            registry=registry,
+        )
+        self.paused_seconds = Counter(
+            "watchkeeper_sink_paused_seconds", "Time without ClickHouse, in which nothing was read.", registry=registry
+        )
+        self.buckets = Counter(
+            "watchkeeper_sink_buckets",
+            "Buckets of the coarser tiers that were computed anew.",
+            ["tier"],
+            registry=registry,
+        )
+        self.commits = Counter("watchkeeper_sink_commits", "Commits that Kafka took.", registry=registry)
 
-    def inserted(self, table: str, rows: int, seconds: float) -> None:
-        """One statement was acknowledged."""
-        self._rows.labels(table).inc(rows)
-        self._seconds.observe(seconds)
+    def gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when asked."""
+        Gauge(f"watchkeeper_sink_{name}", help_, registry=self._registry).set_function(read)
+
+    def lag(self, topics: tuple[str, ...], read: Callable[[str], float]) -> None:
+        """A gauge of unread records for each topic, read when asked."""
+        gauge = Gauge(
+            "watchkeeper_sink_lag_records", "Records that are not stored yet.", ["topic"], registry=self._registry
+        )
+        for topic in topics:
+            gauge.labels(topic).set_function(lambda topic=topic: read(topic))  # type: ignore[misc]

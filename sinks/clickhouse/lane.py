@@ -1,0 +1,162 @@
+"""One lane of the sink: some topics that are read, decoded and stored together, beside the other lanes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from connect.kafka import Consumer, TopicPartition
+from connect.outbox import Message, Outbox
+from schemas.deadletters import Fault, dead_letter
+from schemas.errors import BadRecord, PermanentError, Reason
+from schemas.topics import DEADLETTERS, INPUTS
+from sinks.clickhouse.metrics import Metrics
+from sinks.clickhouse.rows import Batch, Record, Table
+from sinks.clickhouse.writer import Writer
+
+_LOG = logging.getLogger(__name__)
+
+MAX_RECORDS = 1_000
+MAX_ROWS = 20_000
+MAX_BYTES = 8 * 1024 * 1024
+POLL_S = 0.5
+IDLE_S = 0.1
+_INPUTS = frozenset(topic.name for topic in INPUTS)
+
+
+@dataclass(slots=True)
+class Pending:
+    """What one topic brought since its last insert, and the offsets that it stands for."""
+
+    batch: Batch = field(default_factory=Batch)
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    size_bytes: int = 0
+    since_s: float = 0.0
+
+    def full(self) -> bool:
+        """Whether it must not grow any more."""
+        return len(self.batch.rows) >= MAX_ROWS or self.size_bytes >= MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all lanes share."""
+
+    consumer: Consumer
+    writer: Writer
+    letters: Outbox
+    metrics: Metrics
+    epoch: str
+
+
+Stored = Callable[[str, Batch, dict[TopicPartition, int]], None]
+
+
+class Lane:
+    """Reads, decodes and stores some topics.
+
+    Args:
+        tables: The table of each topic.
+        linger_s: How long a row waits for company, so that inserts are few.
+        stored: Told the topic, the rows that ClickHouse has, and the offsets below which it has everything.
+    """
+
+    def __init__(self, shared: Shared, tables: Mapping[str, Table], *, linger_s: float, stored: Stored) -> None:
+        self._shared = shared
+        self._tables = tables
+        self._linger_s = linger_s
+        self._stored = stored
+        self._pending = {topic: Pending() for topic in tables}
+        self.read: dict[TopicPartition, int] = {}
+        """Offset behind the last record that was taken."""
+
+    def assigned(self) -> list[TopicPartition]:
+        """The partitions of its topics that this sink owns."""
+        return [tp for tp in self._shared.consumer.assignment() if tp.topic in self._tables]
+
+    async def step(self) -> None:
+        """Takes what came, and stores what has waited long enough. While ClickHouse is away it does not return."""
+        partitions = self.assigned()
+        if not partitions:
+            await asyncio.sleep(IDLE_S)
+            return
+        wait_ms = max(0, int(min(POLL_S, self._due_in_s()) * 1000))
+        fetched = await self._shared.consumer.getmany(*partitions, timeout_ms=wait_ms, max_records=MAX_RECORDS)
+        if fetched:
+            await self._take(fetched)
+        if self._due_in_s() <= 0:
+            await self.flush()
+
+    def _due_in_s(self) -> float:
+        now_s = time.monotonic()
+        waiting = [one.since_s + self._linger_s - now_s for one in self._pending.values() if one.offsets]
+        return min(waiting, default=POLL_S)
+
+    async def _take(self, fetched: dict[TopicPartition, list[Record]]) -> None:
+        for tp, records in fetched.items():
+            self.read.setdefault(tp, records[0].offset)
+        # In a thread, so that heartbeats go on beside a large batch.
+        batches = await asyncio.to_thread(self._decoded, fetched)
+        for tp, batch in batches.items():
+            pending, records = self._pending[tp.topic], fetched[tp]
+            if not pending.offsets:
+                pending.since_s = time.monotonic()
+            pending.batch.extend(batch)
+            pending.offsets[tp] = self.read[tp] = records[-1].offset + 1
+            pending.size_bytes += sum(len(record.value or b"") for record in records)
+            if pending.full():
+                await self._store(tp.topic)
+
+    def _decoded(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, Batch]:
+        return {tp: self._tables[tp.topic].read(records, self._shared.epoch) for tp, records in fetched.items()}
+
+    async def flush(self) -> None:
+        """Stores everything that was taken."""
+        for topic, pending in self._pending.items():
+            if pending.offsets:
+                await self._store(topic)
+
+    async def _store(self, topic: str) -> None:
+        """Makes what one topic brought durable. The order is the guarantee.
+
+        1. ClickHouse acknowledges every row that it can take.
+        2. Kafka acknowledges a dead letter for every record that nobody else answers for.
+        3. The offsets are told to whoever commits them.
+
+        A crash between any two steps reads the records again: equal identity, so rows and letters are replaced.
+        """
+        pending, self._pending[topic] = self._pending[topic], Pending()
+        # Step 1
+        rejected = await self._shared.writer.insert(self._tables[topic], pending.batch)
+        # Step 2
+        bad = [(record, BadRecord(Reason.BAD_SHAPE, f"ClickHouse refuses it: {reason}")) for record, reason in rejected]
+        await self._refuse(topic, unread=pending.batch.refused, rejected=bad)
+        # Step 3
+        self._stored(topic, pending.batch, pending.offsets)
+
+    async def _refuse(
+        self, topic: str, *, unread: list[tuple[Record, BadRecord]], rejected: list[tuple[Record, BadRecord]]
+    ) -> None:
+        """Dead letters. Of input topics only for what ClickHouse rejects: the rollup agent answers for the rest."""
+        if unread or rejected:
+            self._shared.metrics.refused.labels(topic).inc(len(unread) + len(rejected))
+        if topic == DEADLETTERS.name:
+            for record, bad in (*unread, *rejected):
+                _LOG.error("A dead letter cannot be stored (%d/%d): %s", record.partition, record.offset, bad)
+            return
+        answered = rejected if topic in _INPUTS else [*unread, *rejected]
+        try:
+            await self._shared.letters.deliver(self._letters(answered))
+        except PermanentError as error:
+            _LOG.error("%d dead letters of %s cannot be sent: %s", len(answered), topic, error)
+
+    def _letters(self, refused: list[tuple[Record, BadRecord]]) -> Iterable[Message]:
+        by_record: dict[tuple[str, int, int], tuple[Record, list[Fault]]] = {}
+        for record, bad in refused:
+            place = (record.topic, record.partition, record.offset)
+            by_record.setdefault(place, (record, []))[1].append(Fault(reason=bad.reason, detail=bad.detail))
+        for (topic, partition, offset), (record, faults) in by_record.items():
+            where = (topic, self._shared.epoch or "unknown", partition, offset)
+            key, value = dead_letter(where, record.key, record.value, faults=faults, refused_by="sink")
+            yield Message(DEADLETTERS.name, key, value)
