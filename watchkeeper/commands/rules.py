@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.rules import worst_case_delay
-
 from connect.config import KafkaConfig
+from engine.rules import worst_case_delay
 from schemas.rules import AbsenceRule, Rule, RuleFile
 from watchkeeper import addresses, control
 from watchkeeper.commands.output import json_lines, table
