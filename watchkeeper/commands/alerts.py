@@ -100,7 +100,7 @@ def _alert(row: Sequence[Any]) -> dict[str, Any]:
         "rule": rule,
         "severity": severity,
         "status": status,
-        "entity": json.loads(told["entity"]),
+        "entity": told["entity"],
         "summary": told["summary"],
         "created_ms": created_ms,
         "resolved_ms": resolved_ms,

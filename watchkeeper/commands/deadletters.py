@@ -8,10 +8,10 @@ from watchkeeper.commands.output import json_lines, table
 from watchkeeper.sources import Nested, load
 from watchkeeper.words import moment
 
-_COLUMNS = ("stored_ms", "topic", "partition", "offset", "reasons", "details", "value_bytes", "refused_by", "epoch")
+_COLUMNS = ("refused_ms", "topic", "partition", "offset", "reasons", "details", "value_bytes", "refused_by", "epoch")
 _SQL = """
-SELECT toUnixTimestamp64Milli(stored_at), topic, partition, offset, reasons, details, value_bytes, refused_by, epoch
-FROM watchkeeper.deadletters ORDER BY stored_at DESC, topic, partition, offset DESC LIMIT {limit:UInt32}
+SELECT toUnixTimestamp64Milli(refused_at), topic, partition, offset, reasons, details, value_bytes, refused_by, epoch
+FROM watchkeeper.deadletters ORDER BY refused_at DESC, topic, partition, offset DESC LIMIT {limit:UInt32}
 """
 
 
@@ -24,7 +24,7 @@ def show(arguments: Nested, config: Path | None, *, limit: int, as_json: bool) -
         return
     rows = [
         (
-            moment(letter["stored_ms"]),
+            moment(letter["refused_ms"]),
             f"{letter['topic']}-{letter['partition']}-{letter['offset']}",
             ", ".join(dict.fromkeys(letter["reasons"])),
             "; ".join(letter["details"][:3]),
@@ -33,4 +33,4 @@ def show(arguments: Nested, config: Path | None, *, limit: int, as_json: bool) -
         )
         for letter in letters
     ]
-    table(("stored", "record", "reasons", "details", "size", "refused by"), rows, empty="there are no dead letters")
+    table(("refused", "record", "reasons", "details", "size", "refused by"), rows, empty="there are no dead letters")
