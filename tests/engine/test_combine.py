@@ -96,3 +96,7 @@ def test_an_empty_sketch_has_no_quantile() -> None:
 @given(st.floats(1e-9, 1e12))
 def test_a_buckets_value_is_within_one_percent_of_what_it_holds(value: float) -> None:
     assert value_of(bucket_of(value)) == pytest.approx(value, rel=0.010001)
+
+
+def test_beyond_the_last_rank_the_greatest_value_stands() -> None:
+    assert quantile(2.0, 0, {3: 1}, {}) == value_of(3)
