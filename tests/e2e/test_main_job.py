@@ -32,7 +32,7 @@ class Feeder:
     """A producer beside the program: emits one value of one metric each second, until told another."""
 
     def __init__(self, instance: Running, log: Path) -> None:
-        self._log = log.open("ab")
+        self._path = log
         self._instance = instance
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,6 +49,7 @@ class Feeder:
         )
         numbers = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
         self._numbers = numbers
+        self._log = self._path.open("ab")
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "watchkeeper", "emit", "--topic", "metrics.samples"),
@@ -58,6 +59,8 @@ class Feeder:
             stdout=self._log,
             stderr=self._log,
         )
+        assert numbers.stdout is not None
+        numbers.stdout.close()
 
     def stop(self) -> None:
         """Ends the producer; what it sent stays sent."""
@@ -66,6 +69,7 @@ class Feeder:
             self._numbers.wait()
             self._process.wait(15)
             self._process = None
+            self._log.close()
 
 
 @pytest.fixture
