@@ -1,35 +1,31 @@
 """The ClickHouse engine in this process: statements in, bytes out."""
 
+import os
 import re
-import tempfile
+import sys
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import chdb
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import BadSettings
-from watchkeeper.embedded.insert import Insert, split_insert
+from watchkeeper.embedded import engine_config
+from watchkeeper.embedded.statements import Insert, Query, Refused, check_values, read, refusal
+
+if TYPE_CHECKING:
+    from chdb.state.sqlitelike import Connection
 
 MAX_RUNNING = 8
 WAIT_S = 20.0
-DEFAULTS = {"max_threads": "2", "max_insert_threads": "1", "async_insert": "0", "max_memory_usage": "2000000000"}
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+KILL_S = 0.5
+APPEND_BYTES = 4 * 1024 * 1024
+# The engine's connection string cannot name every folder (`?` and `&` mean something in it), so it is the working one.
+_HERE = "."
+_SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _CODE = re.compile(r"Code: (\d+)\.")
-
-
-class Refused(Exception):  # noqa: N818  (an answer, not a fault of ours)
-    """What the engine said against a statement.
-
-    Args:
-        code: ClickHouse's error code.
-        message: As ClickHouse words it.
-    """
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,120 +33,217 @@ class Statement:
     """One statement as the HTTP interface received it.
 
     Attributes:
-        sql: The statement; an INSERT may carry its data.
+        text: The statement; an INSERT may carry its data.
         data: Data of an INSERT that came apart from it.
         parameters: Values of `{name:Type}`, escaped as ClickHouse's HTTP interface expects them.
+        readonly: Whether it may change nothing but its own settings.
     """
 
-    sql: bytes
+    text: bytes
     data: bytes = b""
     database: str = ""
     format: str = "TabSeparated"
-    parameters: Mapping[str, str]
-    settings: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
     readonly: bool = False
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a statement has read and written so far."""
+
+    read_rows: int = 0
+    read_bytes: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+
+    def add(self, result: Any) -> None:
+        """Takes the counts of a result, or of one piece of it."""
+        self.read_rows += result.storage_rows_read()
+        self.read_bytes += result.storage_bytes_read()
+        self.written_rows += result.rows_written()
+        self.written_bytes += result.bytes_written()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a statement gave."""
+    """What a statement gives.
 
-    body: bytes
-    rows_read: int
-    bytes_read: int
+    Attributes:
+        format: Name of the output format.
+        pieces: The answer's bytes. Reading them may raise `Refused`.
+        counts: Complete when the pieces have been read.
+    """
+
+    format: str
+    pieces: Iterator[bytes]
+    counts: Counts
 
 
 class Engine:
-    """One data folder. Each statement has a session of its own, so no setting outlives it.
+    """One data folder, and with it one process: the folder becomes its working directory.
+
+    Each statement has a session of its own, so that no setting and no temporary table outlives it.
+
+    Args:
+        folder: The data folder; created if missing.
+        memory_bytes: What all statements and caches may use together.
 
     Raises:
-        BadSettings: When another process holds the folder.
+        BadSettings: When another process holds the folder, or the engine cannot be used here.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        self._path = str(path)
-        self._scratch = path / "scratch"
-        self._scratch.mkdir(exist_ok=True)
-        for left in self._scratch.iterdir():
-            left.unlink()
+    def __init__(self, folder: Path, *, memory_bytes: int) -> None:
+        self._chdb = _engine_module()
+        folder.mkdir(parents=True, exist_ok=True)
+        engine_config.write(folder, memory_bytes=memory_bytes, processors=os.cpu_count() or 1)
+        os.chdir(folder)
         try:
-            # The engine lives as long as this connection.
-            self._keep = chdb.connect(self._path)
-        except (RuntimeError, chdb.ChdbError) as error:
-            if "lock" in str(error).lower():
-                raise BadSettings(
-                    f"The data folder {path} is in use by another process. Stop it, or name another folder."
-                ) from None
-            raise BadSettings(f"ClickHouse cannot open {path}: {error}") from None
-        self._running = threading.Semaphore(MAX_RUNNING)
+            # The engine lives as long as this connection; the others see what it was started with.
+            self._keep: Connection = self._chdb.connect(f"{_HERE}?config-file={engine_config.CONFIG}")
+        except RuntimeError as error:
+            if "Another server instance" in str(error):
+                reason = (
+                    f"The data folder {folder} is in use by another process. Stop that one, or name another folder."
+                )
+                raise BadSettings(reason) from None
+            raise BadSettings(f"ClickHouse cannot open the data folder {folder}: {error}") from None
+        self._slots = threading.Semaphore(MAX_RUNNING)
+        self._stopping = False
+        _plain_default(self._keep)
+        self.timezone, self.version = self._keep.query("SELECT timezone(), version()", "TSV").bytes().decode().split()
 
-    def run(self, statement: Statement) -> Answer:
-        """Executes a statement.
+    @contextmanager
+    def answer(self, statement: Statement) -> Iterator[Answer]:
+        """Executes a statement, and holds what it needs until its answer has been read.
 
         Raises:
             Refused: With ClickHouse's code and words.
         """
-        if not self._running.acquire(timeout=WAIT_S):
-            raise Refused(202, f"Code: 202. DB::Exception: Too many simultaneous queries: {MAX_RUNNING} run already")
+        plan = read(statement.text)
+        if self._stopping or not self._slots.acquire(timeout=WAIT_S):
+            raise refusal(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"Too many simultaneous queries, limit {MAX_RUNNING}")
         try:
-            return self._run(statement)
+            with _in_its_words():
+                session = self._chdb.connect(_HERE)
+            with closing(session):
+                with _in_its_words():
+                    _prepare(session, statement)
+                answer = self._execute(session, statement, plan)
+                with closing(answer.pieces):  # type: ignore[type-var]  # a generator
+                    yield answer
         finally:
-            self._running.release()
+            self._slots.release()
 
-    def _run(self, statement: Statement) -> Answer:
-        session = chdb.connect(self._path)
-        try:
-            if statement.database:
-                session.query(f"USE {_quoted_name(statement.database)}")
-            for name, value in {**DEFAULTS, **statement.settings}.items():
-                session.query(f"SET {_checked(name)} = {_quoted(value)}")
-            if statement.readonly:
-                session.query("SET readonly = 1")
-            return self._execute(session, statement)
-        except chdb.ChdbError as error:
-            code = _CODE.search(str(error))
-            raise Refused(int(code[1]) if code else 1002, str(error)) from None
-        finally:
-            session.close()
+    def _execute(self, session: "Connection", statement: Statement, plan: Insert | Query) -> Answer:
+        counts = Counts()
+        if isinstance(plan, Insert) and not (plan.format == "Values" and statement.parameters):
+            return Answer(plan.format, _insert(session, plan, statement, counts), counts)
+        if plan.format == "Values":
+            check_values(statement.data)
+        # Statement and body are one text, wherever it is cut.
+        text = statement.text + b"\n" + statement.data if statement.data else statement.text
+        in_pieces = isinstance(plan, Query) and plan.in_pieces(statement.format)
+        output = plan.format if isinstance(plan, Query) and plan.format else statement.format
+        return Answer(output, (_stream if in_pieces else _whole)(session, text, statement, counts), counts)
 
-    def _execute(self, session: "chdb.state.sqlitelike.Connection", statement: Statement) -> Answer:
-        insert = split_insert(statement.sql)
-        if insert is not None:
-            return self._insert(session, insert, statement)
-        sql = (statement.sql + b"\n" + statement.data if statement.data else statement.sql).decode()
-        result = session.query(sql, statement.format, params=dict(statement.parameters))
-        return Answer(result.bytes(), result.rows_read(), result.bytes_read())
-
-    def _insert(self, session: "chdb.state.sqlitelike.Connection", insert: Insert, statement: Statement) -> Answer:
-        with tempfile.NamedTemporaryFile(dir=self._scratch) as file:
-            file.write(insert.data)
-            file.write(statement.data)
-            file.flush()
-            head = insert.head.decode()
-            settings = re.search(r"\bSETTINGS\b", head, re.IGNORECASE)
-            target, clause = (head[: settings.start()], head[settings.start() :]) if settings else (head, "")
-            sql = f"{target} FROM INFILE {_quoted(file.name)} {clause} FORMAT {insert.format}"
-            result = session.query(sql, statement.format, params=dict(statement.parameters))
-        return Answer(b"", result.rows_read(), result.bytes_read())
-
-    def close(self, within_s: float) -> None:
-        """Waits for what runs, then closes the folder."""
-        for _ in range(MAX_RUNNING):
-            if not self._running.acquire(timeout=within_s):
-                break
+    def stop(self, within_s: float) -> None:
+        """Waits for what runs, kills it when it takes longer, and closes the folder."""
+        self._stopping = True
+        if not self._drained(time.monotonic() + within_s):
+            self._keep.query("KILL QUERY WHERE 1 ASYNC", "Null")
+            self._drained(time.monotonic() + KILL_S)
         self._keep.close()
+
+    def _drained(self, deadline_s: float) -> bool:
+        free = [self._slots.acquire(timeout=max(0.0, deadline_s - time.monotonic())) for _ in range(MAX_RUNNING)]
+        for taken in free:
+            if taken:
+                self._slots.release()
+        return all(free)
+
+
+def _engine_module() -> Any:
+    # chDB imports these when they are there. Nothing here needs them, and they take a sixth of the process's memory.
+    for name in ("numpy", "pandas", "pyarrow"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    try:
+        import chdb
+    except ImportError as error:
+        raise BadSettings(
+            f"The embedded ClickHouse is not installed for this platform ({error}); it exists for Linux and macOS, on"
+            " Windows use WSL. Install chdb again, or name a ClickHouse of your own with --clickhouse HOST:PORT."
+        ) from None
+    return chdb
+
+
+def _plain_default(session: "Connection") -> None:
+    """Makes `default` an ordinary database: the engine shows the files of its folder as tables of it."""
+    session.query("DETACH DATABASE default", "Null")
+    if Path("metadata/default.sql").exists():
+        session.query("ATTACH DATABASE default", "Null")
+    else:
+        session.query("CREATE DATABASE default ENGINE = Atomic", "Null")
+
+
+def _prepare(session: "Connection", statement: Statement) -> None:
+    if statement.database:
+        session.query(f"USE {_quoted(statement.database, '`')}", "Null")
+    changes = [f"{_checked(name)} = {_quoted(value)}" for name, value in statement.settings.items()]
+    if statement.readonly and statement.settings.get("readonly", "0") == "0":
+        changes.append("readonly = 2")
+    if changes:
+        session.query(f"SET {', '.join(changes)}", "Null")
+
+
+def _insert(session: "Connection", insert: Insert, statement: Statement, counts: Counts) -> Iterator[bytes]:
+    if statement.parameters and b"{" in insert.head:
+        raise refusal(48, "NOT_IMPLEMENTED", "Parameters in an INSERT with data are not in the embedded ClickHouse")
+    if insert.format == "Values":
+        check_values(statement.data)
+    with _in_its_words(), session.send_insert(insert.head.decode() + "\n", insert.format) as inserter:
+        for data in (insert.data, statement.data):
+            for start in range(0, len(data), APPEND_BYTES):
+                inserter.append(data[start : start + APPEND_BYTES])
+        result = inserter.finish()
+    counts.written_rows, counts.written_bytes = result.rows_written, result.bytes_written
+    yield b""
+
+
+def _stream(session: Any, text: bytes, statement: Statement, counts: Counts) -> Iterator[bytes]:
+    with _in_its_words(), session.send_query(text, statement.format, params=dict(statement.parameters)) as stream:
+        for piece in stream:
+            counts.add(piece)
+            yield piece.bytes()
+
+
+def _whole(session: Any, text: bytes, statement: Statement, counts: Counts) -> Iterator[bytes]:
+    with _in_its_words():
+        result = session.query(text, statement.format, params=dict(statement.parameters))
+    counts.add(result)
+    yield result.bytes()
+
+
+@contextmanager
+def _in_its_words() -> Iterator[None]:
+    """Turns the engine's errors into refusals with its own code and words."""
+    try:
+        yield
+    except Refused:
+        raise
+    except (RuntimeError, UnicodeDecodeError) as error:
+        words = str(error)
+        code = _CODE.search(words)
+        if code is None:
+            raise refusal(1002, "UNKNOWN_EXCEPTION", words) from None
+        raise Refused(int(code[1]), words[code.start() :]) from None
 
 
 def _checked(name: str) -> str:
-    if not _NAME.match(name):
-        raise Refused(115, f"Code: 115. DB::Exception: Unknown setting {name!r}. (UNKNOWN_SETTING)")
+    if not _SETTING.match(name):
+        raise refusal(115, "UNKNOWN_SETTING", f"Unknown setting {name!r}")
     return name
 
 
-def _quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _quoted_name(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+def _quoted(value: str, quote: str = "'") -> str:
+    return quote + value.replace("\\", "\\\\").replace(quote, f"\\{quote}") + quote

@@ -1,0 +1,89 @@
+"""How the embedded engine is set up: small, quiet, and kept away from files and from other machines."""
+
+from pathlib import Path
+
+CONFIG = Path("etc/config.xml")
+USERS = Path("etc/users.xml")
+MAX_QUERY_S = 300
+THREADS = 4
+
+# Caches are bounded by their size alone: a server's defaults would let them grow to half of the machine.
+_CONFIG = """<clickhouse>
+    <users_config>{users}</users_config>
+    <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
+    <mark_cache_size>33554432</mark_cache_size>
+    <primary_index_cache_size>33554432</primary_index_cache_size>
+    <index_mark_cache_size>8388608</index_mark_cache_size>
+    <query_condition_cache_size>8388608</query_condition_cache_size>
+    <compiled_expression_cache_size>0</compiled_expression_cache_size>
+    <access_control_improvements>
+        <table_engines_require_grant>true</table_engines_require_grant>
+    </access_control_improvements>
+</clickhouse>
+"""
+
+# What is not granted is refused: files, other machines, named collections, dictionaries (their sources are files,
+# programs and addresses), SYSTEM SHUTDOWN.
+_GRANTS = (
+    "SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE FUNCTION, DROP, UNDROP TABLE,"
+    " TRUNCATE, OPTIMIZE, CHECK, KILL QUERY, dictGet ON *.*",
+    "CREATE TEMPORARY TABLE ON *.*",
+    "SYSTEM FLUSH, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM VIEWS, SYSTEM DROP CACHE ON *.*",
+)
+_ENGINES = (
+    *(
+        f"{kind}MergeTree"
+        for kind in ("", "Replacing", "Summing", "Aggregating", "Collapsing", "VersionedCollapsing", "Coalescing")
+    ),
+    *("Atomic", "Buffer", "GenerateRandom", "Join", "Log", "Memory", "Merge", "Null", "Set", "StripeLog", "TinyLog"),
+    *("MaterializedView", "View"),
+)
+
+# Expressions are not compiled: the compiler's memory is more than it saves in queries of this size.
+_USERS = """<clickhouse>
+    <profiles>
+        <default>
+            <max_threads>{threads}</max_threads>
+            <max_insert_threads>1</max_insert_threads>
+            <max_memory_usage>{query_bytes}</max_memory_usage>
+            <max_execution_time>{query_s}</max_execution_time>
+            <async_insert>0</async_insert>
+            <compile_expressions>0</compile_expressions>
+            <compile_aggregate_expressions>0</compile_aggregate_expressions>
+            <compile_sort_description>0</compile_sort_description>
+        </default>
+    </profiles>
+    <users>
+        <default>
+            <password></password>
+            <networks><ip>::/0</ip></networks>
+            <profile>default</profile>
+            <quota>default</quota>
+            <grants>
+{grants}
+            </grants>
+        </default>
+    </users>
+    <quotas><default/></quotas>
+</clickhouse>
+"""
+
+
+def write(folder: Path, *, memory_bytes: int, processors: int) -> None:
+    """Writes the engine's two files into its data folder.
+
+    Args:
+        folder: The data folder, which becomes the working directory of the engine's process.
+        memory_bytes: What all statements and caches may use together.
+        processors: How many there are.
+    """
+    (folder / CONFIG).parent.mkdir(exist_ok=True)
+    (folder / CONFIG).write_text(_CONFIG.format(users=USERS, memory_bytes=memory_bytes))
+    granted = (*_GRANTS, *(f"TABLE ENGINE ON {name}" for name in _ENGINES))
+    users = _USERS.format(
+        threads=min(THREADS, processors),
+        query_bytes=memory_bytes * 3 // 4,
+        query_s=MAX_QUERY_S,
+        grants="\n".join(f"                <query>GRANT {what}</query>" for what in granted),
+    )
+    (folder / USERS).write_text(users)
