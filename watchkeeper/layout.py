@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from watchkeeper import addresses
 from watchkeeper.asking import Endpoint, get, status_of
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
 from watchkeeper.instance import CLICKHOUSE, KAFKA
-from watchkeeper.settings import ENV_PREFIX, Settings
+from watchkeeper.settings import ENV_PREFIX, ProcessSettings, Settings, SinkSettings
 from watchkeeper.sources import environment
 from watchkeeper.supervisor import Command
 
 BROKER = "broker"
+EMBEDDED_SESSION_S = 6.0
 ROLES = ("process", "sink", "collect")
 """In the order of their start."""
 
@@ -103,7 +105,7 @@ class Layout:
         return self.folder / "logs" / f"{name}.log"
 
     def _settings(self, epoch: str) -> Settings:
-        """What the children are told. The embedded broker keeps nothing: all that it holds is drained at a stop."""
+        """What the children are told."""
         ours, forgets = self.settings, KAFKA in self.embedded
         kafka = {"bootstrap": self.kafka, "idempotent": ours.kafka.idempotent and not forgets}
         return ours.model_copy(
@@ -111,8 +113,8 @@ class Layout:
                 "epoch": epoch,
                 "kafka": ours.kafka.model_copy(update=kafka),
                 "clickhouse": ours.clickhouse.model_copy(update={"address": self.clickhouse}),
-                "process": ours.process.model_copy(update={"drain": ours.process.drain or forgets}),
-                "sink": ours.sink.model_copy(update={"drain": ours.sink.drain or forgets}),
+                "process": ours.process.model_copy(update=_hasty(ours.process) if forgets else {}),
+                "sink": ours.sink.model_copy(update=_hasty(ours.sink) if forgets else {}),
             }
         )
 
@@ -121,6 +123,11 @@ class Layout:
         if name in ROLES:
             return bool((await status_of(self.metrics(name)) or {}).get("healthy"))
         return await (_pings(self.endpoint) if name == CLICKHOUSE else _listens(self.settings.port_base))
+
+
+def _hasty(section: ProcessSettings | SinkSettings) -> dict[str, Any]:
+    """What the embedded broker asks for: it keeps nothing, and a join takes it half of the session's timeout."""
+    return {"drain": True, "session_timeout_s": min(section.session_timeout_s, EMBEDDED_SESSION_S)}
 
 
 async def _pings(clickhouse: Endpoint) -> bool:

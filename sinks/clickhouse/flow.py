@@ -23,6 +23,9 @@ REVOKE_S = 2.0
 """How long a rebalance waits for the tiers. What does not get ready is only read again."""
 
 LOOK_S = 0.05
+ENDS_S = 5.0
+"""How often the ends of the partitions are asked for while nothing is fetched, which would tell them."""
+
 _RAW = frozenset(topic.name for topic in INPUTS)
 
 
@@ -45,6 +48,8 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         self._tiers = Tiers(shared.writer, shared.metrics)
         self._durable: dict[TopicPartition, int] = {}
         self._newest_ms = 0
+        self._ends: Mapping[tuple[str, int], int] = {}
+        self._starts: Mapping[TopicPartition, int] = {}
         self._stopping = asyncio.Event()
         prompt = {name: table for name, table in self.tables.items() if name not in _RAW and name != ROLLUPS.name}
         self._lanes = (
@@ -101,6 +106,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
                 group.create_task(self._follow(lane))
             group.create_task(self._refresh())
             group.create_task(self._commits())
+            group.create_task(self._watch_ends())
 
     async def _follow(self, lane: Lane) -> None:
         while not self._stopping.is_set():
@@ -121,6 +127,14 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         """Step 3, again and again."""
         while not await self._pause(COMMIT_S):
             await self._commit()
+
+    async def _watch_ends(self) -> None:
+        """The lag grows while ClickHouse is away, and is seen to."""
+        while not await self._pause(ENDS_S):
+            if self._shared.writer.paused:
+                with suppress(KafkaError, TimeoutError):
+                    self._ends = await end_offsets(self._config.kafka, self.tables)
+                    self._starts = {tp: await self._position(tp) for tp in self._consumer.assignment()}
 
     async def _pause(self, seconds: float) -> bool:
         """Waits; whether the work is over."""
@@ -210,10 +224,13 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         }
 
     def _lag(self, topic: str) -> int:
-        """Records of our partitions that were not taken yet, as far as the last fetches tell."""
-        ends = {tp: self._consumer.highwater(tp) for tp in self._consumer.assignment() if tp.topic == topic}
-        read = self._read()
-        return sum(max(0, (end or 0) - read.get(tp, end or 0)) for tp, end in ends.items())
+        """Records of our partitions that were not taken yet, as far as is known."""
+        read, lag = {**self._starts, **self._read()}, 0
+        for tp in self._consumer.assignment():
+            if tp.topic == topic:
+                end = max(self._consumer.highwater(tp) or 0, self._ends.get((tp.topic, tp.partition), 0))
+                lag += max(0, end - read.get(tp, end))
+        return lag
 
 
 def _first(error: BaseException) -> BaseException:

@@ -45,7 +45,9 @@ async def sink(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event) ->
     running = Flow(config, shared)
     telemetry.show(running.figures)
     try:
-        if not await _unless(stop, writer.patiently(lambda: migrate(store, config.retention))):
+        prepared = writer.patiently(lambda: migrate(store, config.retention))
+        # Told to stop before there was anything to read from: what was published must be stored all the same.
+        if not await _unless(stop, prepared, grace_s=config.deadline_s if config.drain else 0.0):
             return
         await producer.start()
         consumer.subscribe(list(running.tables), listener=running)
@@ -57,11 +59,12 @@ async def sink(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event) ->
         store.close()
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
-    """Waits for the work, but no longer than until `stop`; whether it was done."""
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, object], *, grace_s: float) -> bool:
+    """Waits for the work, but no longer than until `stop` and then a little; whether it was done."""
     task, asked = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
+    await asyncio.wait({task}, timeout=grace_s)
     if not task.done():
         task.cancel()
         return False

@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -16,8 +17,9 @@ from schemas.topics import ROLLUPS
 from schemas.wire import Row, Rows, encode
 from sinks.clickhouse.rows import tables
 
-BASE_MS = 1_790_000_040_000
-"""A whole minute, hour-wise in the middle. Rows of tests lie at and after it."""
+HOUR_MS = 3_600_000
+BASE_MS = (time.time_ns() // 1_000_000 // HOUR_MS - 3) * HOUR_MS + 58 * 60_000
+"""Two minutes before an hour ends, a few hours ago: rows of tests lie there and after it, so that none has expired."""
 
 WINDOW_MS = 10_000
 

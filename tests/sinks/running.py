@@ -65,10 +65,11 @@ class RunningSink:
         self._telemetry = telemetry
         self._stop = stop
         self.task = task
+        self._over = False
 
     def figure(self, name: str) -> Any:
-        """What `/status` says."""
-        return self._telemetry._figures().get(name)
+        """What `/status` says; 0 for nothing."""
+        return self._telemetry._figures().get(name) or 0
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""
@@ -87,13 +88,23 @@ class RunningSink:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        """Stops it in order."""
+        """Stops it in order, unless it was ended otherwise."""
         self._stop.set()
-        if not self.task.cancelled():
+        if not self._over:
             await self.task
+
+    async def failed(self) -> BaseException:
+        """What ended it by itself."""
+        self._over = True
+        async with asyncio.timeout(30.0):
+            await asyncio.wait([self.task])
+        error = self.task.exception()
+        assert error is not None
+        return error
 
     async def kill(self) -> None:
         """Ends it at once: nothing more is inserted or committed."""
+        self._over = True
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 

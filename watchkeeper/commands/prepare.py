@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from agents.ownership import owner_of
 from connect import offsets
 from connect.clickhouse import Store
 from connect.config import KafkaConfig
@@ -71,8 +72,12 @@ async def _publish_states(kafka: KafkaConfig, states: Sequence[AlertState]) -> N
     client = producer(kafka)
     await client.start()
     try:
+        count = len(await client.partitions_for(ALERT_STATES.name))
         await Outbox(client).deliver(
-            Message(ALERT_STATES.name, state.alert.encode(), state.model_dump_json().encode()) for state in states
+            Message(
+                ALERT_STATES.name, state.alert.encode(), state.model_dump_json().encode(), owner_of(state.rule, count)
+            )
+            for state in states
         )
     finally:
         await client.stop()

@@ -22,6 +22,7 @@ MAX_RUNNING = 8
 WAIT_S = 20.0
 KILL_S = 0.5
 APPEND_BYTES = 4 * 1024 * 1024
+DEFAULT_UUID = "77617463-686b-4565-8065-722064656661"
 # The engine's connection string cannot name every folder (`?` and `&` mean something in it), so it is the working one.
 _HERE = "."
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -178,12 +179,14 @@ def _engine_module() -> Any:
 
 
 def _plain_default(session: "Connection") -> None:
-    """Makes `default` an ordinary database: the engine shows the files of its folder as tables of it."""
+    """Makes `default` an ordinary database: the engine shows the files of its folder as tables of it.
+
+    Its identity is always the same, so that it finds its tables again. The engine does not expect the database that it
+    begins with among those on disk, and refuses one that is there.
+    """
     session.query("DETACH DATABASE default", "Null")
-    if Path("metadata/default.sql").exists():
-        session.query("ATTACH DATABASE default", "Null")
-    else:
-        session.query("CREATE DATABASE default ENGINE = Atomic", "Null")
+    Path("metadata/default.sql").unlink(missing_ok=True)
+    session.query(f"ATTACH DATABASE default UUID '{DEFAULT_UUID}' ENGINE = Atomic", "Null")
 
 
 def _prepare(session: "Connection", statement: Statement) -> None:
