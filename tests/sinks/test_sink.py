@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,10 @@ async def test_while_clickhouse_is_away_reading_is_paused_and_it_goes_on_by_itse
         service.stop(5.0)
 
 
+def _rollups_reach(store: Store, number: int) -> bool:
+    return count(store, "watchkeeper_store.rollups") >= number
+
+
 def failures(sink: Any, family: str) -> float:
     found: float = sink.metric("watchkeeper_sink_failures_total", family=family)
     return found
@@ -286,8 +291,7 @@ async def test_a_rollup_row_is_visible_half_a_second_after_it_was_published(
         for number, one in enumerate(random_rows(7, windows=3, versions=1)[:12], start=1):
             sent_s = clock()
             await topics.send("metrics.rollups", [one.message()], partition=number % 2)
-            while count(store, "watchkeeper_store.rollups") < number:
-                await asyncio.sleep(0.01)
+            await sink.until("the row", partial(_rollups_reach, store, number))
             took.append(clock() - sent_s)
         assert sorted(took)[len(took) // 2] < 0.5, took
 
