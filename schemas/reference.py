@@ -1,9 +1,9 @@
-"""The reference decoder of `metrics.samples`: pydantic, sample by sample. Slow and plain; `schemas.wire` must agree.
+"""The reference decoders: pydantic, sample by sample. Slow and plain; `schemas.wire` must agree.
 
 It also decides what a partly bad record is worth: the envelope must hold; each bad sample becomes a fault of its own.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -11,7 +11,8 @@ from pydantic_core import from_json
 from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
 from schemas.records import MAX_RECORD_BYTES, Record
-from schemas.samples import MAX_SAMPLES, Kind, Sample
+from schemas.rollups import RollupRows, Watermark
+from schemas.samples import MAX_SAMPLES, Kind, Sample, Tick
 from schemas.series import Decoded, Point, series_of
 
 FUTURE_BOUND_MS = 60_000
@@ -21,11 +22,19 @@ PAST_BOUND_MS = 35 * 86_400_000
 """Older than raw data is kept: refused, since its window may already be gone."""
 
 
+_Model = TypeVar("_Model")
+
+
 class _Envelope(Record):
     samples: Annotated[list[Any], Field(min_length=1, max_length=MAX_SAMPLES)]
 
 
+_ENVELOPE = TypeAdapter(_Envelope)
 _SAMPLE = TypeAdapter(Sample)
+_TICK = TypeAdapter(Tick)
+_ROLLUPS: TypeAdapter[RollupRows | Watermark] = TypeAdapter(
+    Annotated[RollupRows | Watermark, Field(discriminator="type")]
+)
 
 
 def checked_bytes(value: bytes | None) -> bytes:
@@ -62,6 +71,13 @@ def explain(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'record'}: {item['msg']}" for item in found[:5])[:500]
 
 
+def _valid(adapter: TypeAdapter[_Model], value: object) -> _Model:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise BadRecord(Reason.BAD_SHAPE, explain(error)) from None
+
+
 def implausible(at_ms: int, sent_ms: int) -> BadRecord | None:
     """The refusal of a time that lies after its own sending, or before all that is kept."""
     if at_ms > sent_ms + FUTURE_BOUND_MS:
@@ -77,10 +93,7 @@ def decode_samples(value: bytes | None) -> Decoded:
     Raises:
         BadRecord: When the record as a whole cannot be used. A bad sample is a fault of the result instead.
     """
-    try:
-        envelope = _Envelope.model_validate(parsed(checked_bytes(value)))
-    except ValidationError as error:
-        raise BadRecord(Reason.BAD_SHAPE, explain(error)) from None
+    envelope = _valid(_ENVELOPE, parsed(checked_bytes(value)))
     refused = implausible(envelope.at_ms, envelope.sent_ms)
     if refused is not None:
         raise refused
@@ -95,13 +108,37 @@ def decode_samples(value: bytes | None) -> Decoded:
 
 
 def _point(envelope: _Envelope, raw: object) -> Point:
-    try:
-        sample = _SAMPLE.validate_python(raw)
-    except ValidationError as error:
-        raise BadRecord(Reason.BAD_SHAPE, explain(error)) from None
+    sample = _valid(_SAMPLE, raw)
     if sample.at_ms is not None:
         refused = implausible(sample.at_ms, envelope.sent_ms)
         if refused is not None:
             raise refused
     series = series_of(sample.metric, envelope.source, sample.dimensions, Kind(sample.kind))
     return Point(series, 0.0 if sample.value is None else sample.value, sample.at_ms, sample.sketch)
+
+
+def labels(metric: str, dimensions: bytes) -> dict[str, str]:
+    """The dimensions of one sample, from their JSON.
+
+    Raises:
+        BadRecord: When they, or the metric's name, cannot be used.
+    """
+    return _valid(_SAMPLE, {"metric": metric, "value": 0.0, "dimensions": parsed(dimensions)}).dimensions
+
+
+def decode_tick(value: bytes) -> Tick:
+    """A tick.
+
+    Raises:
+        BadRecord: When it cannot be read.
+    """
+    return _valid(_TICK, parsed(checked_bytes(value)))
+
+
+def decode_rollups(value: bytes | None) -> RollupRows | Watermark:
+    """A record of `metrics.rollups`.
+
+    Raises:
+        BadRecord: When it cannot be read.
+    """
+    return _valid(_ROLLUPS, parsed(checked_bytes(value)))

@@ -5,13 +5,16 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from schemas.dimensions import Dimensions
-from schemas.records import Count, Finite, Hex64, MetricName, Millis, Source, Wire
-from schemas.samples import Buckets, Kind
+from schemas.records import MAX_INT64, Count, Finite, Hex64, MetricName, Millis, Source, Wire
+from schemas.samples import BucketIndex, Kind
 
 ROLLUP_10S = "10s.v1"
 """The one rollup definition, with its version: windows of 10 s. A changed fold is a new version."""
 
 Epoch = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+Buckets = dict[BucketIndex, Annotated[int, Field(ge=1, le=MAX_INT64)]]
+"""As in a sample, without a bound of their number: a row holds what many samples had."""
 
 
 class RollupRow(Wire):

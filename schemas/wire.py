@@ -1,19 +1,24 @@
 """The hot path's codec: msgspec structs of samples, ticks and rollups.
 
-`SampleDecoder` and `SeriesCache` together agree with `schemas.reference` on every input: what the structs accept is
-checked to the same limits, and what they refuse is handed to the reference, which says what is wrong and saves the
-samples that are good.
+Everything here agrees with `schemas.reference` on every input: what the structs accept is checked to the same limits,
+and what they refuse is handed to the reference, which says what is wrong and saves the samples that are good. Unknown
+fields count as refused, since a struct would skip them unread.
+
+One thing differs. Dimensions are read when their series is first seen. Where they hold what the reference's parser does
+not take at all (nested deeper than 200, an integer of more than 4,300 digits), the sample is refused, not the record;
+and nothing is refused where a second `dimensions` of the same sample replaces them.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, cast
+from contextlib import suppress
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from schemas import reference
 from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS
-from schemas.errors import BadRecord, Reason
+from schemas.errors import BadRecord
 from schemas.records import MAX_INT64, MAX_RECORD_BYTES
 from schemas.samples import MAX_SAMPLES, Kind
 from schemas.series import Decoded, Series, series_of
@@ -24,13 +29,20 @@ TICK_PREFIX = b'{"tick":'
 MAX_CACHED_SERIES = 200_000
 
 _Millis = Annotated[int, Meta(ge=0, le=MAX_INT64)]
-_Metric = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.:/-]*$")]
+_Metric = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.:/-]*\Z")]
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 _Dimensions = Annotated[dict[_Name, Annotated[str, Meta(max_length=MAX_VALUE_CHARS)]], Meta(max_length=MAX_DIMENSIONS)]
+_Hex64 = Annotated[str, Meta(min_length=16, max_length=16)]
+_Source = Annotated[str, Meta(min_length=1, max_length=256)]
+_Epoch = Annotated[str, Meta(min_length=1, max_length=64)]
+_Topic = Annotated[str, Meta(min_length=1, max_length=249)]
+_Partition = Annotated[int, Meta(ge=0, le=2**31)]
+_Bucket = Annotated[int, Meta(ge=-99_999, le=99_999)]
+_Buckets = dict[_Bucket, Annotated[int, Meta(ge=1, le=MAX_INT64)]]
 _KindName = Literal["gauge", "delta", "cumulative", "sketch"]
 
 
-class Sample(Struct, gc=False):
+class Sample(Struct, gc=False, forbid_unknown_fields=True):
     """A sample with a value. One with a sketch is refused here, and so goes by way of the reference."""
 
     metric: str
@@ -41,11 +53,11 @@ class Sample(Struct, gc=False):
     sketch: None = None
 
 
-class SampleRecord(Struct):
+class SampleRecord(Struct, forbid_unknown_fields=True):
     """A record of `metrics.samples`. Metric names and dimensions are checked when their series is first seen."""
 
     v: Literal[1]
-    source: Annotated[str, Meta(min_length=1, max_length=256)]
+    source: _Source
     boot: Annotated[str, Meta(min_length=1, max_length=64)]
     seq: _Millis
     sent_ms: _Millis
@@ -53,69 +65,82 @@ class SampleRecord(Struct):
     samples: Annotated[list[Sample], Meta(min_length=1, max_length=MAX_SAMPLES)]
 
 
-class Tick(Struct):
+class Tick(Struct, forbid_unknown_fields=True):
     """A tick, see `schemas.samples.Tick`. `tick` must stay the first field."""
 
     tick: Literal[1]
-    epoch: Annotated[str, Meta(min_length=1, max_length=64)]
+    epoch: _Epoch
     at_ms: _Millis
     seq: _Millis = 0
 
 
-class Row(Struct, gc=False):
+class Row(Struct, gc=False, forbid_unknown_fields=True):
     """A rollup row, see `schemas.rollups.RollupRow`."""
 
-    series: str
-    source: str
-    dimensions: dict[str, str]
+    series: _Hex64
+    source: _Source
+    dimensions: _Dimensions
     kind: _KindName
-    start_ms: int
-    ver: int
-    n: int
+    start_ms: _Millis
+    ver: _Millis
+    n: _Millis
     sum: float
     min: float
     max: float
     first: float
-    first_ms: int
+    first_ms: _Millis
     last: float
-    last_ms: int
+    last_ms: _Millis
     increase: float
-    h_sum: str
-    h_xor: str
-    zero: int = 0
-    positive: dict[int, int] = {}
-    negative: dict[int, int] = {}
+    h_sum: _Hex64
+    h_xor: _Hex64
+    zero: _Millis = 0
+    positive: _Buckets = {}
+    negative: _Buckets = {}
 
 
 class Rows(Struct, tag="rows", tag_field="type"):
     """Rows of one metric from one checkpoint, see `schemas.rollups.RollupRows`."""
 
-    rollup: str
-    size_ms: int
-    metric: str
-    topic: str
-    epoch: str
-    partition: int
-    segment: int
-    rows: list[Row]
+    rollup: Annotated[str, Meta(min_length=1, max_length=32)]
+    size_ms: Annotated[int, Meta(gt=0, le=2**31)]
+    metric: _Metric
+    topic: _Topic
+    epoch: _Epoch
+    partition: _Partition
+    segment: _Millis
+    rows: Annotated[list[Row], Meta(min_length=1)]
     v: Literal[1] = 1
 
 
 class Mark(Struct, tag="watermark", tag_field="type"):
     """A watermark, see `schemas.rollups.Watermark`."""
 
-    topic: str
-    epoch: str
-    partition: int
-    watermark_ms: int
-    next_offset: int
+    topic: _Topic
+    epoch: _Epoch
+    partition: _Partition
+    watermark_ms: _Millis
+    next_offset: _Millis
     v: Literal[1] = 1
+
+
+class _WholeRows(Rows, tag="rows", kw_only=True, forbid_unknown_fields=True):
+    """As it is read: the version must be there."""
+
+    v: Literal[1]
+
+
+class _WholeMark(Mark, tag="watermark", kw_only=True, forbid_unknown_fields=True):
+    """As it is read: the version must be there."""
+
+    v: Literal[1]
 
 
 _METRIC = msgspec.json.Decoder(_Metric)
 _DIMENSIONS = msgspec.json.Decoder(_Dimensions)
 _TICK = msgspec.json.Decoder(Tick)
-_ROLLUPS = msgspec.json.Decoder(Rows | Mark)
+_ROLLUPS: msgspec.json.Decoder[Rows | Mark] = msgspec.json.Decoder(_WholeRows | _WholeMark)
+_REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _ENCODER = msgspec.json.Encoder()
 
 encode = _ENCODER.encode
@@ -126,12 +151,13 @@ def decode_tick(value: bytes) -> Tick:
     """A tick.
 
     Raises:
-        BadRecord: With reason `bad_shape`.
+        BadRecord: When it cannot be read.
     """
     try:
-        return _TICK.decode(value)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise BadRecord(Reason.BAD_SHAPE, f"tick: {error}") from None
+        return _TICK.decode(reference.checked_bytes(value))
+    except _REFUSED:
+        tick = reference.decode_tick(value)
+        return Tick(1, tick.epoch, tick.at_ms, tick.seq)
 
 
 def decode_rollups(value: bytes | None) -> Rows | Mark:
@@ -140,11 +166,25 @@ def decode_rollups(value: bytes | None) -> Rows | Mark:
     Raises:
         BadRecord: When it cannot be read.
     """
+    checked = reference.checked_bytes(value)
     try:
-        decoded: Rows | Mark = _ROLLUPS.decode(reference.checked_bytes(value))
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise BadRecord(Reason.BAD_SHAPE, str(error)) from None
+        decoded = _ROLLUPS.decode(checked)
+        if type(decoded) is _WholeRows:
+            _check(decoded.rows, checked)
+    except (*_REFUSED, ValueError):
+        plain = reference.decode_rollups(checked).model_dump()
+        decoded = cast("Rows | Mark", msgspec.convert(plain, Rows | Mark, str_keys=True))
     return decoded
+
+
+def _check(rows: Sequence[Row], value: bytes) -> None:
+    """What structs do not see, or would be slow to: that hexadecimal numbers are, and that no bucket is called -0."""
+    digits = "".join([row.series + row.h_sum + row.h_xor for row in rows])
+    if bytes.fromhex(digits).hex() != digits:
+        raise ValueError(digits)
+    for row in rows:
+        if (0 in row.positive or 0 in row.negative) and (b'"-0"' in value or b"\\u" in value):
+            raise ValueError(value)
 
 
 class SeriesCache(dict[tuple[str, str, str, bytes], Series]):
@@ -158,8 +198,8 @@ class SeriesCache(dict[tuple[str, str, str, bytes], Series]):
         try:
             _METRIC.decode(_ENCODER.encode(metric))
             dimensions = _DIMENSIONS.decode(raw) if raw else {}
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-            raise BadRecord(Reason.BAD_SHAPE, str(error)) from None
+        except _REFUSED:
+            dimensions = reference.labels(metric, raw or b"{}")
         if len(self) >= MAX_CACHED_SERIES:
             self.clear()
         learned = self[key] = series_of(metric, source, dimensions, Kind(kind))
@@ -193,33 +233,53 @@ class SampleDecoder:
         if not lines or joined.count(b"\n") != len(lines) - 1 or max(map(len, lines)) > MAX_RECORD_BYTES:
             return [self._decode(value) for value in lines]
         try:
-            records = self._decoder.decode_lines(joined)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            records = self._decoder.decode_lines(_text(joined))
+        except _REFUSED:
             return [self._decode(value) for value in lines]
         if len(records) != len(lines):
             return [self._decode(value) for value in lines]
-        low, high = -reference.PAST_BOUND_MS, reference.FUTURE_BOUND_MS
         return [
-            record if low <= record.at_ms - record.sent_ms <= high else self._explained(value)
-            for record, value in zip(records, lines, strict=True)
+            record if _plausible(record) else _explained(value) for record, value in zip(records, lines, strict=True)
         ]
 
     def _decode(self, value: bytes | None) -> Input:
         try:
             if value is not None and value.startswith(TICK_PREFIX):
                 return decode_tick(value)
-            record = self._decoder.decode(reference.checked_bytes(value))
+            record = self._decode_one(reference.checked_bytes(value))
         except BadRecord as bad:
             return bad
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            return self._explained(value)
-        if -reference.PAST_BOUND_MS <= record.at_ms - record.sent_ms <= reference.FUTURE_BOUND_MS:
-            return record
-        return self._explained(value)
+        return record if record is not None and _plausible(record) else _explained(value)
 
-    @staticmethod
-    def _explained(value: bytes | None) -> Decoded | BadRecord:
-        try:
-            return reference.decode_samples(value)
-        except BadRecord as bad:
-            return bad
+    def _decode_one(self, value: bytes) -> SampleRecord | None:
+        """The record; with unknown fields by way of the reference's parser, which reads what a struct would skip."""
+        with suppress(*_REFUSED):
+            return self._decoder.decode(_text(value))
+        with suppress(*_REFUSED, TypeError, LookupError, OverflowError):
+            return self._decoder.decode(encode(_known_fields(reference.parsed(value))))
+        return None
+
+
+def _text(value: bytes) -> bytes:
+    """The value, once it is known to be text: dimensions are not looked at while they are skipped."""
+    if not value.isascii():
+        value.decode()
+    return value
+
+
+def _plausible(record: SampleRecord) -> bool:
+    return -reference.PAST_BOUND_MS <= record.at_ms - record.sent_ms <= reference.FUTURE_BOUND_MS
+
+
+def _known_fields(record: Any) -> dict[str, Any]:
+    known = {name: record[name] for name in SampleRecord.__struct_fields__}
+    names = Sample.__struct_fields__
+    known["samples"] = [{name: sample[name] for name in names if name in sample} for sample in known["samples"]]
+    return known
+
+
+def _explained(value: bytes | None) -> Decoded | BadRecord:
+    try:
+        return reference.decode_samples(value)
+    except BadRecord as bad:
+        return bad

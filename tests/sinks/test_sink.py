@@ -327,9 +327,10 @@ async def test_a_row_that_clickhouse_refuses_becomes_a_dead_letter_and_the_other
 ) -> None:
     placed = random_rows(9, windows=4)
     poison = [
-        placed[0].message().replace(b'"n":', b'"n":-'),
+        placed[0].message().replace(b'"n":', b'"n":77777'),
         placed[1].message().replace(b'"start_ms":', b'"start_ms":9999'),
     ]
+    store.command("ALTER TABLE watchkeeper_store.rollups MODIFY COLUMN n UInt16")
     async with pipeline(kafka, clickhouse) as topics, topics.sink() as sink:
         await topics.send(
             "metrics.rollups",
