@@ -12,7 +12,7 @@ from connect.config import KafkaConfig
 from schemas.deadletters import DeadLetter
 from schemas.errors import Reason
 from schemas.wire import Tick, encode
-from tests.agents.pipeline import EPOCH, Pipeline, eventually, now_ms, pipeline, record
+from tests.agents.pipeline import EPOCH, Pipeline, Worker, eventually, now_ms, pipeline, record
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(90)]
 
@@ -77,24 +77,61 @@ async def test_bad_records_land_in_deadletters_once_each_and_the_others_are_fold
         mixed = [value for pair in zip(good, bad, strict=True) for value in pair]
         worker = running.worker()
         await running.send("metrics.samples", mixed, partition=2)
-        await running.send("events.user", [b"{}", b"nonsense"], partition=0)
         await eventually("the good ones are folded", lambda: equal(running, at_least=len(good) + 1))
-
-        async def letters() -> list[DeadLetter]:
-            values = [value for values in (await running.log("deadletters")).values() for value in values]
-            return [DeadLetter.model_validate_json(value) for value in values if value is not None]
-
-        async def all_letters() -> list[DeadLetter]:
-            found = await letters()
-            return found if len(found) >= len(bad) + 2 else []
-
-        await eventually("a letter for each", all_letters)
-        assert worker.stop() == 0, worker.said()
-        found = {(letter.topic, letter.partition, letter.offset): letter for letter in await letters()}
-        assert len(found) == len(await letters()) == len(bad) + 2
+        found = await letters_after_stop(running, worker, at_least=len(bad))
+        assert len(found) == len(bad)
         reasons = [found["metrics.samples", 2, 2 * index + 1].faults[0].reason for index in range(len(bad))]
         assert reasons == [*bad_values(), Reason.NOT_JSON, Reason.BAD_SHAPE, Reason.FOREIGN_TICK]
         assert found["metrics.samples", 2, 15].faults[0].sample == 0
+
+
+async def letters_after_stop(
+    running: Pipeline, worker: Worker, *, at_least: int
+) -> dict[tuple[str, int, int], DeadLetter]:
+    """The dead letters by the place of what they stand for, once there are so many and the worker has stopped."""
+
+    async def letters() -> list[DeadLetter]:
+        values = [value for values in (await running.log("deadletters")).values() for value in values]
+        return [DeadLetter.model_validate_json(value) for value in values if value is not None]
+
+    async def enough() -> bool:
+        return len(await letters()) >= at_least
+
+    await eventually("a letter for each", enough)
+    assert worker.stop() == 0, worker.said()
+    found = {(letter.topic, letter.partition, letter.offset): letter for letter in await letters()}
+    assert len(found) == len(await letters())
+    return found
+
+
+async def test_bad_events_land_in_deadletters_once_each_and_the_others_are_counted(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    def event(seq: int, **fields: Any) -> bytes:
+        envelope = {"v": 1, "source": "shop", "boot": "b1", "seq": seq, "at_ms": now_ms(), "sent_ms": now_ms()}
+        return json.dumps(
+            envelope | {"user": "u1", "event": "pay", "service": "shop", "duration_s": 0.5} | fields
+        ).encode()
+
+    bad = bad_values() | {
+        Reason.BAD_SHAPE: event(1, event=["pay"]),
+        Reason.NOT_JSON: event(2, duration_s=float("nan")),
+        Reason.FUTURE: event(3, at_ms=4_070_908_800_000),
+    }
+    good = [event(100 + number) for number in range(len(bad))]
+    async with pipeline(kafka, tmp_path) as running:
+        worker = running.worker()
+        mixed = [value for pair in zip(good, bad.values(), strict=True) for value in pair]
+        await running.send("events.user", mixed, partition=1, key=b"u1")
+
+        async def counted() -> bool:
+            return sum(total.n for total in (await running.rollups()).totals("events.user").values()) == 2 * len(good)
+
+        await eventually("the good ones are counted", counted)
+        found = await letters_after_stop(running, worker, at_least=len(bad))
+        places = {("events.user", 1, 2 * index + 1): reason for index, reason in enumerate(bad)}
+        assert {place: letter.faults[0].reason for place, letter in found.items()} == places
+        assert await counted()
 
 
 async def test_an_exception_in_the_fold_ends_the_process_and_a_successor_loses_nothing(
