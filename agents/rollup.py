@@ -15,7 +15,9 @@ from agents.metrics import Metrics
 from agents.runtime import Runtime
 from agents.watchdog import Standing
 from connect.outbox import Message, Outbox
-from engine.fold import Checkpoint, FoldConfig, PartitionFold, Start
+from engine.checkpoints import Checkpoint
+from engine.fold import PartitionFold
+from engine.fold_config import FoldConfig, Start
 from schemas.rules import WINDOW_MS
 from schemas.topics import ROLLUPS
 from schemas.wire import Mark, encode

@@ -76,8 +76,9 @@ async def rollup(stream: faust.StreamT) -> None:  # type: ignore[type-arg]
 def report() -> None:
     """Prints what was used since the first batch, and ends the process."""
     cpu_s, wall_s = time.process_time() - progress["cpu_s"], time.perf_counter() - progress["began"]
-    sys.stdout.write(json.dumps({"cpu_s": cpu_s, "wall_s": wall_s, "records": progress["records"]}) + "\n")
-    sys.stdout.flush()
+    told = json.dumps({"cpu_s": cpu_s, "wall_s": wall_s, "records": progress["records"]})
+    # Past Faust, which has taken standard output for its log, and on a line of its own.
+    os.write(1, f"\n{told}\n".encode())
     os._exit(0)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from zlib import crc32
 
 from connect.config import KafkaConfig
@@ -58,8 +58,10 @@ def record(host: int, at_ms: int, seq: int, first: int, count: int) -> bytes:
     return json.dumps(fields | {"sent_ms": at_ms + 5}, separators=(",", ":")).encode()
 
 
-async def fill(config: KafkaConfig, topic: str, total: int, *, samples_per_record: int) -> int:
-    """Writes the whole log to a topic; how many records stand in it, ticks included."""
+async def fill(
+    config: KafkaConfig, topic: str, total: int, *, samples_per_record: int, advance: Callable[[int], object]
+) -> int:
+    """Writes the whole log to a topic, telling how many records went; how many stand in it, ticks included."""
     written = 0
     kafka = producer(config)
     await kafka.start()
@@ -68,6 +70,7 @@ async def fill(config: KafkaConfig, topic: str, total: int, *, samples_per_recor
             sends = [await kafka.send(topic, value, partition=at, timestamp_ms=at_ms) for at, value in values]
             await asyncio.gather(*sends)
             written += len(values)
+            advance(len(values))
     finally:
         await kafka.stop()
     return written

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from connect.config import KafkaConfig
-from connect.kafka import producer
+from connect.kafka import close, producer
 from connect.spool import Spool, Waiting
 from schemas.errors import BrokerUnavailable
 
@@ -112,8 +112,9 @@ class Publisher:
 
     async def stop(self, deadline_s: float) -> None:
         """Delivers what can be delivered in time, spools the rest, and ends. Safe without start, and twice."""
+        until_s = asyncio.get_running_loop().time() + deadline_s
         with suppress(TimeoutError, BrokerUnavailable):
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout_at(until_s):
                 await self.flush()
         if self._task is not None:
             self._task.cancel()
@@ -122,9 +123,7 @@ class Publisher:
         if self._waiting:
             self._keep()
         if self._kafka is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(deadline_s, 1.0)):
-                    await self._kafka.stop()
+            await close(self._kafka, within_s=until_s - asyncio.get_running_loop().time())
             self._kafka = None
 
     async def _deliver(self) -> None:
@@ -203,9 +202,7 @@ class Publisher:
         """Forgets the connection: what it still holds must not arrive after what is sent again."""
         kafka, self._kafka = self._kafka, None
         if kafka is not None:
-            with suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await kafka.stop()
+            await close(kafka, within_s=0.0)
         # New records must not wait for the pause to reach the disk.
         deadline = asyncio.get_running_loop().time() + RETRY_S
         while (left := deadline - asyncio.get_running_loop().time()) > 0:

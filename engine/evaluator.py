@@ -188,8 +188,8 @@ class Evaluator:
 
 
 def _differs(before: AlertState, after: AlertState) -> bool:
-    """Whether a restart must know of it: transitions, and runs of windows that a raised or expected alert counts."""
-    if after.unsent:
+    """Whether a restart must know of it: transitions, severity, and windows that a raised or expected alert counts."""
+    if after.unsent or after.severity is not before.severity:
         return True
     counted = (after.good_windows, after.silent_windows) != (before.good_windows, before.silent_windows)
     return counted and (after.state is not State.OK or before.silent_windows + after.silent_windows > 0)

@@ -1,58 +1,30 @@
 """The fold of one input partition: its records, in offset order, to rollup rows. A function of the log alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from itertools import pairwise
+from operator import itemgetter
 from typing import cast
 
-from engine.identity import MASK, ODD, SHIFT, base_of
-from engine.rows import OpenRow
+import numpy as np
+
+from engine.checkpoints import Checkpoint, messages
+from engine.fold_config import FoldConfig, Start
+from engine.identity import base_of, record_hashes
+from engine.points import Arrived, Folded, Points
+from engine.rows import Hashes, Ints
 from engine.segments import Ledger, Occurrences, Segment
+from engine.shapes import Shapes
 from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
-from schemas.reference import implausible
-from schemas.rollups import ROLLUP_10S
 from schemas.samples import Kind
 from schemas.series import Decoded, Series, series_of
-from schemas.wire import Input, Row, Rows, SampleRecord, SeriesCache, Tick, encode
+from schemas.wire import Input, SampleRecord, Tick
 
 MAX_BOOTS = 100_000
 OTHER = "__other__"
-
-
-class Start(Enum):
-    """How the log stands where the fold begins.
-
-    FRESH: at the first record there ever was. WARM: at a commit, so D segments are read for ids and clock only.
-    CUT: inside a segment, whose beginning is gone: nothing is folded before the next one begins.
-    """
-
-    FRESH = auto()
-    WARM = auto()
-    CUT = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoldConfig:
-    """What the fold is a function of, beside the log. None of it may change under a rollup definition.
-
-    Attributes:
-        ahead_bound_ms: Where ticks tell the clock, how far ahead of it a sender may be before its times are shifted
-            back. Far more than `skew_bound_ms`: ticks are missing while their writer is being replaced, and what is
-            sent meanwhile is ahead of the clock though every clock is right.
-        max_rows: Rows of one segment; points of further series are folded into one series for each metric.
-    """
-
-    topic: str
-    partition: int
-    epoch: str
-    window_ms: int = 10_000
-    lateness_ms: int = 2_000
-    segment_ms: int = 30_000
-    horizon_segments: int = 2
-    skew_bound_ms: int = 2_000
-    ahead_bound_ms: int = 900_000
-    max_rows: int = 200_000
+UNKNOWN = -1
+"""The clock before the log has told any time."""
 
 
 @dataclass(slots=True)
@@ -69,27 +41,8 @@ class Counts:
     overflowed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Rows to publish, and what will be durable when they are acknowledged.
-
-    Attributes:
-        messages: (metric, encoded `Rows`).
-        rows: How many rows they hold.
-        watermark_ms: How far the partition is complete with them; None while the clock is unknown.
-        next_offset: Every record below it is in the rows of this checkpoint or one before.
-        durable_below: Index of the first segment whose final rows are not in it.
-    """
-
-    messages: Sequence[tuple[str, bytes]]
-    rows: int
-    watermark_ms: int | None
-    next_offset: int
-    durable_below: int
-
-
 class PartitionFold:
-    """Folds one input partition.
+    """Folds one input partition, in columns: what is done for each record is done a million times a minute.
 
     Args:
         config: What it is a function of.
@@ -101,9 +54,7 @@ class PartitionFold:
         self.config = config
         self.counts = Counts()
         self.next_offset = offset
-        self.clock_ms: int | None = None
-        self._closed_ms = -1
-        """Windows that start here or before are closed."""
+        self._clock_ms = UNKNOWN
         self._live_from = config.horizon_segments if start is Start.WARM else 0
         self._cut = start is Start.CUT
         self._segment: Segment | None = None
@@ -114,15 +65,20 @@ class PartitionFold:
             durable=self._live_from,
         )
         self._seen = Occurrences(config.horizon_segments)
-        self._series = SeriesCache()
+        self._shapes = Shapes()
         self._bases: dict[tuple[str, str], int] = {}
         self._overflows: dict[tuple[str, Kind], Series] = {}
         self._faults: list[tuple[int, list[Fault]]] = []
 
     @property
+    def clock_ms(self) -> int | None:
+        """The log's time; None before it has told any."""
+        return None if self._clock_ms == UNKNOWN else self._clock_ms
+
+    @property
     def watermark_ms(self) -> int | None:
         """How far event time is complete; None while the clock is unknown."""
-        return None if self.clock_ms is None else self.clock_ms - self.config.lateness_ms
+        return None if self._clock_ms == UNKNOWN else self._clock_ms - self.config.lateness_ms
 
     def fold(self, offsets: Sequence[int], records: Sequence[Input], append_ms: Sequence[int] | None = None) -> None:
         """Folds records in.
@@ -132,130 +88,56 @@ class PartitionFold:
             records: As the decoders give them.
             append_ms: When the broker appended each record, where the topic keeps that time; else ticks tell the clock.
         """
+        if not offsets:
+            return
         ahead_ms = self.config.ahead_bound_ms if append_ms is None else self.config.skew_bound_ms
-        for index, (offset, record) in enumerate(zip(offsets, records, strict=True)):
-            if append_ms is not None:
-                self._advance(offset, append_ms[index])
-            elif type(record) is Tick and record.epoch == self.config.epoch:
-                self._advance(offset, record.at_ms)
-            segment = self._segment or self._begin(offset)
+        told = self._ticks(records) if append_ms is None else np.array(append_ms, np.int64)
+        clock = np.maximum.accumulate(np.maximum(told, self._clock_ms))
+        for first, end in self._runs(clock):
+            segment = self._segment_at(offsets[first], int(clock[first]))
+            self._clock_ms = int(clock[end - 1])
             if segment is None:
-                continue
-            if type(record) is SampleRecord or type(record) is Decoded:
-                self._record(offset, record, segment, ahead_ms=ahead_ms)
-            elif segment.index >= self._live_from:
-                self._refuse(offset, record)
-        if offsets:
-            self.next_offset = offsets[-1] + 1
+                self.counts.skipped += end - first
+            else:
+                run = slice(first, end)
+                self._run(segment, offsets[run], records[run], clock[run], ahead_ms=ahead_ms)
+        self.next_offset = offsets[-1] + 1
 
-    def _advance(self, offset: int, log_ms: int) -> None:
-        """Moves the clock; cuts the segment where it passes a multiple of T."""
-        clock_ms = self.clock_ms
-        if clock_ms is not None and log_ms <= clock_ms:
-            return
-        self.clock_ms = log_ms
-        self._closed_ms = log_ms - self.config.lateness_ms - self.config.window_ms
-        span_ms = self.config.segment_ms
-        if clock_ms is not None and log_ms // span_ms == clock_ms // span_ms:
-            return
-        if self._segment is not None:
-            ended = self._segment
-            if ended.index >= self._live_from:
-                self._ended.append(ended)
-            self._seen.cut()
-            self._open(ended.index + 1, offset)
-        elif self._cut and clock_ms is not None:
+    def _ticks(self, records: Sequence[Input]) -> Ints:
+        """What the ticks of our epoch say, in their places."""
+        told = np.full(len(records), UNKNOWN, np.int64)
+        for index, record in enumerate(records):
+            if type(record) is Tick and record.epoch == self.config.epoch:
+                told[index] = record.at_ms
+        return told
+
+    def _runs(self, clock: Ints) -> Iterator[tuple[int, int]]:
+        """First and end of the records between two times that the clock passes a multiple of T."""
+        spans = clock // self.config.segment_ms
+        passings = (np.flatnonzero(spans[1:] != spans[:-1]) + 1).tolist()
+        return pairwise([0, *passings, len(clock)])
+
+    def _segment_at(self, offset: int, clock_ms: int) -> Segment | None:
+        """The segment that a record belongs to, which begins if the clock passes a multiple of T with it."""
+        passes = clock_ms // self.config.segment_ms != self._clock_ms // self.config.segment_ms
+        before = self._segment
+        if before is None:
+            # What is left of a segment whose beginning is gone is skipped.
+            if self._cut and (not passes or self._clock_ms == UNKNOWN):
+                return None
             self._cut = False
-
-    def _begin(self, offset: int) -> Segment | None:
-        if self._cut:
-            self.counts.skipped += 1
-            return None
-        return self._open(0, offset)
+            return self._open(0, offset)
+        if not passes:
+            return before
+        if before.index >= self._live_from:
+            self._ended.append(before)
+        self._seen.cut()
+        return self._open(before.index + 1, offset)
 
     def _open(self, index: int, offset: int) -> Segment:
-        self._segment = Segment(index, offset)
+        self._segment = Segment(index, offset, max_rows=self.config.max_rows, overflow=self._overflow)
         self._ledger.begun(index, offset)
         return self._segment
-
-    def _record(self, offset: int, record: SampleRecord | Decoded, segment: Segment, *, ahead_ms: int) -> None:
-        boot = (record.source, record.boot)
-        base = self._bases.get(boot)
-        if base is None:
-            base = self._base(boot)
-        hashed = (base + record.seq) * ODD & MASK
-        hashed ^= hashed >> SHIFT
-        seen = self._seen
-        seen.current.add(hashed)
-        if hashed in seen.recent:
-            self.counts.duplicates += segment.index >= self._live_from
-            return
-        seen.recent.add(hashed)
-        if segment.index < self._live_from:
-            return
-        shift_ms = 0
-        if self.clock_ms is not None:
-            skew_ms = self.clock_ms - record.sent_ms
-            if skew_ms > self.config.skew_bound_ms or skew_ms < -ahead_ms:
-                shift_ms = skew_ms
-                self.counts.skewed += 1
-        self.counts.records += 1
-        if type(record) is SampleRecord:
-            self._samples(offset, record, segment, hashed=hashed, shift_ms=shift_ms)
-        else:
-            self._points(offset, cast(Decoded, record), segment, hashed=hashed, shift_ms=shift_ms)
-
-    def _samples(self, offset: int, record: SampleRecord, segment: Segment, *, hashed: int, shift_ms: int) -> None:
-        source, cache, windows, size_ms = record.source, self._series, segment.windows, self.config.window_ms
-        record_ms = record.at_ms + shift_ms
-        faults: list[Fault] = []
-        for index, sample in enumerate(record.samples):
-            try:
-                series = cache[source, sample.metric, sample.kind, bytes(sample.dimensions)]
-                at_ms = record_ms if sample.at_ms is None else _plausible(sample.at_ms, record.sent_ms) + shift_ms
-            except BadRecord as bad:
-                faults.append(Fault(reason=bad.reason, detail=bad.detail, sample=index))
-                continue
-            start_ms = at_ms - at_ms % size_ms
-            try:
-                row = windows[start_ms][series.fingerprint]
-            except KeyError:
-                row = self._row(segment, start_ms, series, sample.value, at_ms)
-            if row.clean or start_ms <= self._closed_ms:
-                self._touch(segment, start_ms, row)
-            row.add(sample.value, at_ms, hashed, offset)
-        self.counts.points += len(record.samples) - len(faults)
-        if faults:
-            self._note(offset, faults)
-
-    def _points(self, offset: int, record: Decoded, segment: Segment, *, hashed: int, shift_ms: int) -> None:
-        for series, value, own_ms, sketch in record.points:
-            at_ms = (record.at_ms if own_ms is None else own_ms) + shift_ms
-            start_ms = at_ms - at_ms % self.config.window_ms
-            row = self._row(segment, start_ms, series, value, at_ms)
-            self._touch(segment, start_ms, row)
-            if sketch is None:
-                row.add(value, at_ms, hashed, offset)
-            else:
-                row.merge(sketch, at_ms, hashed, offset)
-        self.counts.points += len(record.points)
-        if record.faults:
-            self._note(offset, list(record.faults))
-
-    def _row(self, segment: Segment, start_ms: int, series: Series, value: float, at_ms: int) -> OpenRow:
-        window = segment.windows.setdefault(start_ms, {})
-        row = window.get(series.fingerprint)
-        if row is not None:
-            return row
-        if segment.rows >= self.config.max_rows:
-            series = self._overflow(series)
-            row = window.get(series.fingerprint)
-            self.counts.overflowed += 1
-            if row is not None:
-                return row
-        segment.rows += 1
-        row = window[series.fingerprint] = OpenRow(series, value, at_ms)
-        return row
 
     def _overflow(self, series: Series) -> Series:
         """The series that stands for all that the memory guard keeps apart no more. Never read as absence."""
@@ -265,19 +147,69 @@ class PartitionFold:
             known = self._overflows[key] = series_of(series.metric, OTHER, {"overflow": "true"}, series.kind)
         return known
 
-    def _touch(self, segment: Segment, start_ms: int, row: OpenRow) -> None:
-        """Before a row changes: it will have to be published; if its window is closed, that came late."""
-        if start_ms <= self._closed_ms:
-            self.counts.late += 1
-        if row.clean:
-            row.clean = False
-            segment.dirty.setdefault(start_ms, []).append(row)
+    def _run(
+        self, segment: Segment, offsets: Sequence[int], records: Sequence[Input], clock: Ints, *, ahead_ms: int
+    ) -> None:
+        """Folds records of one segment; in a segment before the first live one it only learns their ids."""
+        live = segment.index >= self._live_from
+        places: list[int] = []
+        for place, record in enumerate(records):
+            if type(record) is SampleRecord or type(record) is Decoded:
+                places.append(place)
+            elif live:
+                self._refuse(offsets[place], record)
+        if not places:
+            return
+        arrived = [cast(Folded, records[place]) for place in places]
+        hashes, where = self._hashes(arrived), np.array(places)
+        fresh = self._seen.admit(hashes.tolist())
+        if not live:
+            return
+        if len(fresh) < len(arrived):
+            self.counts.duplicates += len(arrived) - len(fresh)
+            arrived = [arrived[at] for at in fresh]
+            kept = np.array(fresh, np.int64)
+            hashes, where = hashes[kept], where[kept]
+        if arrived:
+            self._add(segment, arrived, np.array(offsets)[where], hashes, clock[where], ahead_ms=ahead_ms)
 
-    def _base(self, boot: tuple[str, str]) -> int:
-        if len(self._bases) >= MAX_BOOTS:
-            self._bases.clear()
-        base = self._bases[boot] = base_of(*boot)
-        return base
+    def _hashes(self, records: Sequence[Folded]) -> Hashes:
+        bases, found = self._bases, []
+        if len(bases) >= MAX_BOOTS:
+            bases.clear()
+        for record in records:
+            boot = (record.source, record.boot)
+            base = bases.get(boot)
+            if base is None:
+                base = bases[boot] = base_of(*boot)
+            found.append(base)
+        return record_hashes(np.array(found, np.uint64), np.array([record.seq for record in records], np.uint64))
+
+    def _add(
+        self,
+        segment: Segment,
+        records: Sequence[Folded],
+        offsets: Ints,
+        hashes: Hashes,
+        clock: Ints,
+        *,
+        ahead_ms: int,
+    ) -> None:
+        """Folds the points in of records that were not seen before."""
+        config, unknown = self.config, clock == UNKNOWN
+        skew_ms = np.where(unknown, 0, clock - np.array([record.sent_ms for record in records], np.int64))
+        skewed = (skew_ms > config.skew_bound_ms) | (skew_ms < -ahead_ms)
+        closed_ms = np.where(unknown, UNKNOWN, clock - config.lateness_ms - config.window_ms)
+        arrived = Arrived(records, offsets, hashes, np.where(skewed, skew_ms, 0), closed_ms)
+        tally = Points(segment, self._shapes, arrived, window_ms=config.window_ms).fold()
+        counts = self.counts
+        counts.records += len(records)
+        counts.points += tally.points
+        counts.late += tally.late
+        counts.overflowed += tally.overflowed
+        counts.skewed += int(np.count_nonzero(skewed))
+        for offset, faults in tally.faults:
+            self._note(offset, faults)
 
     def _note(self, offset: int, faults: list[Fault]) -> None:
         self.counts.faults += len(faults)
@@ -292,32 +224,17 @@ class PartitionFold:
 
     def checkpoint(self, *, early: bool) -> Checkpoint:
         """The rows that are due: of ended segments, of closed windows, and with `early` of open windows too."""
-        due = [(segment, sorted(segment.dirty)) for segment in self._ended]
-        durable_below = self._live_from
-        segment = self._segment
+        due = [(segment, segment.rows.due(closed_ms=None)) for segment in self._ended]
+        durable_below, segment = self._live_from, self._segment
         if segment is not None:
-            due.append((segment, sorted(start for start in segment.dirty if early or start <= self._closed_ms)))
+            known = self._clock_ms != UNKNOWN
+            closed_ms = self._clock_ms - self.config.lateness_ms - self.config.window_ms if known else UNKNOWN
+            due.append((segment, segment.rows.due(closed_ms=None if early else closed_ms)))
             durable_below = segment.index
         self._ended = []
-        messages: list[tuple[str, bytes]] = []
-        rows = 0
-        for one, starts in due:
-            by_metric: dict[str, list[Row]] = {}
-            for start_ms in starts:
-                for row in one.dirty.pop(start_ms):
-                    row.clean = True
-                    rows += 1
-                    by_metric.setdefault(row.series.metric, []).append(row.wire(start_ms))
-            messages += [(metric, self._encoded(one, metric, some)) for metric, some in by_metric.items()]
-        return Checkpoint(messages, rows, self.watermark_ms, self.next_offset, durable_below)
-
-    def _encoded(self, segment: Segment, metric: str, rows: list[Row]) -> bytes:
-        config = self.config
-        return encode(
-            Rows(
-                ROLLUP_10S, config.window_ms, metric, config.topic, config.epoch, config.partition, segment.start, rows
-            )
-        )
+        values = [message for one, slots in due if len(slots) for message in messages(self.config, one, slots)]
+        rows = sum(len(slots) for _, slots in due)
+        return Checkpoint(values, rows, self.watermark_ms, self.next_offset, durable_below)
 
     def acknowledge(self, checkpoint: Checkpoint) -> int | None:
         """The checkpoint's rows are durable. The offset to commit now; None if there is no new one.
@@ -329,12 +246,5 @@ class PartitionFold:
 
     def take_faults(self) -> list[tuple[int, list[Fault]]]:
         """Offsets and what was wrong there, since the last call."""
-        faults, self._faults = self._faults, []
+        faults, self._faults = sorted(self._faults, key=itemgetter(0)), []
         return faults
-
-
-def _plausible(at_ms: int, sent_ms: int) -> int:
-    refused = implausible(at_ms, sent_ms)
-    if refused is not None:
-        raise refused
-    return at_ms

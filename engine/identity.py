@@ -1,6 +1,9 @@
-"""Hashes of record identities: the proof that a rollup counts each record once, and the memory of duplicates."""
+"""Hashes of record identities: the proof that a rollup counts each record once."""
 
 from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
 
 MASK = (1 << 64) - 1
 ODD = 0x9E3779B97F4A7C15
@@ -17,10 +20,20 @@ def base_of(source: str, boot: str) -> int:
 
 
 def record_hash(source: str, boot: str, seq: int) -> int:
-    """The unsigned 64-bit hash of a record's identity.
+    """The hash of one record: an unsigned 64-bit integer.
 
-    A bijection of `seq`, so two records of one boot never share a hash. The shift keeps sums of hashes from being sums
-    of sequence numbers, which a loss and a double count could leave unchanged.
+    Two records of one boot never share it, since each step is a bijection of the sequence number; two of different
+    boots do with a chance of 2^-64.
     """
-    mixed = (base_of(source, boot) + seq) * ODD & MASK
-    return mixed ^ mixed >> SHIFT
+    return int(record_hashes(np.array([base_of(source, boot)], np.uint64), np.array([seq], np.uint64))[0])
+
+
+def record_hashes(bases: NDArray[np.uint64], seqs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The same of many records.
+
+    Args:
+        bases: Of each, `base_of(source, boot)`.
+        seqs: Of each, its sequence number.
+    """
+    mixed = (bases + seqs) * np.uint64(ODD)
+    return mixed ^ (mixed >> np.uint64(SHIFT))

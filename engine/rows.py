@@ -1,126 +1,238 @@
-"""One row while it is folded: one series in one window, as far as one segment tells."""
+"""Rows while they are folded: one for each series and window that a segment has points of."""
 
-from engine.identity import MASK
-from engine.sketch import bucket_of
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.sketch import buckets_of
 from schemas.samples import Kind, Sketch
 from schemas.series import Series
 from schemas.wire import Row
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Hashes = NDArray[np.uint64]
 
-class OpenRow:
-    """Accumulates the values of one series in one window. `clean` says that its present state was published."""
+_INT64 = np.iinfo(np.int64)
 
-    __slots__ = (
-        "clean",
-        "counters",
-        "first",
-        "first_ms",
-        "gauge",
-        "h_sum",
-        "h_xor",
-        "last",
-        "last_ms",
-        "max",
-        "min",
-        "n",
-        "negative",
-        "positive",
-        "series",
-        "sum",
-        "ver",
-        "zero",
-    )
+_ROW = np.dtype(
+    [
+        *((name, np.int64) for name in ("start_ms", "ver", "n", "first_ms", "last_ms", "zero")),
+        *((name, np.float64) for name in ("sum", "min", "max", "first", "last")),
+        *((name, np.uint64) for name in ("h_sum", "h_xor")),
+        *((name, np.bool_) for name in ("dirty", "gauge", "cumulative")),
+    ],
+    align=True,
+)
+_ABSENT = np.zeros((), _ROW)
+for _name, _value in (("min", np.inf), ("max", -np.inf), ("first_ms", _INT64.max), ("last_ms", _INT64.min)):
+    _ABSENT[_name] = _value
 
-    def __init__(self, series: Series, value: float, at_ms: int) -> None:
-        self.series = series
-        self.gauge = series.kind is Kind.GAUGE or series.kind is Kind.SKETCH
-        self.clean = True
-        self.ver = self.n = self.zero = self.h_sum = self.h_xor = 0
-        self.sum = 0.0
-        self.min = self.max = self.first = self.last = value
-        self.first_ms = self.last_ms = at_ms
-        self.positive: dict[int, int] = {}
-        self.negative: dict[int, int] = {}
-        self.counters: list[tuple[int, int, float]] | None = [] if series.kind is Kind.CUMULATIVE else None
+# A bucket and its sign in one number, with the slot above it: indexes of buckets have at most five digits.
+_CODE_BITS = 19
+_CODE_ZERO = 1 << (_CODE_BITS - 1)
 
-    def add(self, value: float, at_ms: int, hashed: int, offset: int) -> None:
-        """Folds one value in. Values come in offset order; their times may come in any.
+_COUNTER = np.dtype([("slot", np.int64), ("at_ms", np.int64), ("offset", np.int64), ("value", np.float64)])
+
+
+class OpenRows:
+    """Accumulates points. A row has a slot, its fields stand in the slot's place of `table`.
+
+    Points must come in the order of the log: then sums are those of adding one value after the other, to the last bit,
+    however the log is cut into calls. `dirty` tells that a row changed since it was published.
+    """
+
+    def __init__(self) -> None:
+        self.series: list[Series] = []
+        self._starts_ms: list[int] = []
+        self._rows = np.empty(0, _ROW)
+        self._filled = 0
+        self._buckets = _Buckets()
+        self._counters: list[NDArray[np.void]] = []
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def open(self, series: Series, start_ms: int) -> int:
+        """A new row, without a point yet; its slot."""
+        self.series.append(series)
+        self._starts_ms.append(start_ms)
+        return len(self.series) - 1
+
+    @property
+    def table(self) -> NDArray[np.void]:
+        """The rows' fields."""
+        filled, count = self._filled, len(self.series)
+        if filled < count:
+            if len(self._rows) < count:
+                self._rows = np.concatenate([self._rows[:filled], np.empty(2 * count - filled, _ROW)])
+            fresh = self._rows[filled:count]
+            fresh[:] = _ABSENT
+            fresh["start_ms"] = self._starts_ms[filled:]
+            fresh["gauge"] = [series.kind is Kind.GAUGE for series in self.series[filled:]]
+            fresh["cumulative"] = [series.kind is Kind.CUMULATIVE for series in self.series[filled:]]
+            self._filled = count
+        return self._rows[:count]
+
+    def add(self, slots: Ints, values: Floats, at_ms: Ints, hashes: Hashes, offsets: Ints) -> None:
+        """Folds points in, each into its row.
 
         Gauges are counted into the sketch: a quantile of a counter's readings or of single increments says nothing.
         """
-        self.n += 1
-        self.sum += value
-        self.min = min(self.min, value)
-        self.max = max(self.max, value)
-        self._note(value, at_ms, hashed, offset)
-        if self.gauge:
-            if value > 0.0:
-                bucket = bucket_of(value)
-                self.positive[bucket] = self.positive.get(bucket, 0) + 1
-            elif value < 0.0:
-                bucket = bucket_of(-value)
-                self.negative[bucket] = self.negative.get(bucket, 0) + 1
-            else:
-                self.zero += 1
-        elif self.counters is not None:
-            self.counters.append((at_ms, offset, value))
+        table = self.table
+        np.add.at(table["n"], slots, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.add.at(table["sum"], slots, values)
+        np.minimum.at(table["min"], slots, values)
+        np.maximum.at(table["max"], slots, values)
+        self._note(slots, values, at_ms, hashes, offsets)
+        gauge = table["gauge"][slots]
+        if gauge.any():
+            self._count(slots[gauge], values[gauge])
+        cumulative = table["cumulative"][slots]
+        if cumulative.any():
+            counters = np.empty(int(cumulative.sum()), _COUNTER)
+            columns = {"slot": slots, "at_ms": at_ms, "offset": offsets, "value": values}
+            for name, column in columns.items():
+                counters[name] = column[cumulative]
+            self._counters.append(counters)
 
-    def merge(self, sketch: Sketch, at_ms: int, hashed: int, offset: int) -> None:
+    def merge(self, slot: int, sketch: Sketch, at_ms: int, hashed: int, offset: int) -> None:
         """Folds a whole distribution in. Its mean stands for its first and last value."""
-        positive = {int(bucket): count for bucket, count in sketch.positive.items()}
-        negative = {int(bucket): count for bucket, count in sketch.negative.items()}
-        count = sketch.zero + sum(positive.values()) + sum(negative.values())
-        self._note(sketch.sum / max(count, 1), at_ms, hashed, offset)
-        self.n += count
-        self.sum += sketch.sum
-        self.min, self.max = min(self.min, sketch.min), max(self.max, sketch.max)
-        self.zero += sketch.zero
-        for mine, theirs in ((self.positive, positive), (self.negative, negative)):
-            for bucket, more in theirs.items():
-                mine[bucket] = mine.get(bucket, 0) + more
+        row = self.table[slot]
+        sides = (sketch.positive, sketch.negative)
+        buckets = np.array([int(bucket) for side in sides for bucket in side], np.int64)
+        counts = np.array([count for side in sides for count in side.values()], np.int64)
+        n = sketch.zero + int(counts.sum())
+        one, mean = np.array([slot]), np.array([sketch.sum / max(n, 1)])
+        self._note(one, mean, np.array([at_ms]), np.array([hashed], np.uint64), np.array([offset]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            row["sum"] += sketch.sum
+        row["n"] += n
+        row["zero"] += sketch.zero
+        row["min"], row["max"] = min(row["min"], sketch.min), max(row["max"], sketch.max)
+        below = np.arange(len(buckets)) >= len(sketch.positive)
+        self._buckets.add(np.full(len(buckets), slot), _codes(buckets, below), counts)
 
-    def _note(self, value: float, at_ms: int, hashed: int, offset: int) -> None:
-        if at_ms >= self.last_ms:
-            self.last, self.last_ms = value, at_ms
-        if at_ms < self.first_ms:
-            self.first, self.first_ms = value, at_ms
-        self.h_sum += hashed
-        self.h_xor ^= hashed
-        self.ver = offset + 1
+    def _note(self, slots: Ints, values: Floats, at_ms: Ints, hashes: Hashes, offsets: Ints) -> None:
+        table = self.table
+        earliest_before = table["first_ms"][slots]
+        np.minimum.at(table["first_ms"], slots, at_ms)
+        np.maximum.at(table["last_ms"], slots, at_ms)
+        # Where a slot stands more than once, the last assignment holds: of equal times the last point is the last, and
+        # the first one the first.
+        last = at_ms == table["last_ms"][slots]
+        table["last"][slots[last]] = values[last]
+        first = (at_ms == table["first_ms"][slots]) & (at_ms < earliest_before)
+        table["first"][slots[first][::-1]] = values[first][::-1]
+        np.add.at(table["h_sum"], slots, hashes)
+        np.bitwise_xor.at(table["h_xor"], slots, hashes)
+        table["ver"][slots] = offsets + 1
+        table["dirty"][slots] = True
 
-    def increase(self) -> float:
+    def _count(self, slots: Ints, values: Floats) -> None:
+        zero = values == 0.0
+        if zero.any():
+            np.add.at(self.table["zero"], slots[zero], 1)
+            slots, values = slots[~zero], values[~zero]
+        codes = _codes(buckets_of(np.abs(values)), values < 0.0)
+        self._buckets.add(slots, codes, np.ones(len(slots), np.int64))
+
+    def due(self, *, closed_ms: int | None) -> Ints:
+        """Slots of rows that changed since they were published, in order of time.
+
+        Args:
+            closed_ms: Only of windows that start here or before; None for all.
+        """
+        table = self.table
+        wanted = table["dirty"] if closed_ms is None else table["dirty"] & (table["start_ms"] <= closed_ms)
+        slots = np.flatnonzero(wanted)
+        return slots[np.argsort(table["start_ms"][slots], kind="stable")]
+
+    def publish(self, slots: Ints) -> Iterable[tuple[str, Row]]:
+        """(metric, row as it is published) of these rows, which are not dirty then."""
+        table = self.table[slots]
+        self.table["dirty"][slots] = False
+        series = [self.series[slot] for slot in slots.tolist()]
+        sums, increases = np.nan_to_num(table["sum"]), np.nan_to_num(self._increases(slots))
+        positive, negative = self._buckets.of(slots)
+        fields: list[Iterable[object]] = [
+            [one.hex for one in series],
+            [one.source for one in series],
+            [one.labels for one in series],
+            [one.kind.value for one in series],
+            *(table[name].tolist() for name in ("start_ms", "ver", "n")),
+            sums.tolist(),
+            *(table[name].tolist() for name in ("min", "max", "first", "first_ms", "last", "last_ms")),
+            increases.tolist(),
+            *(_hexadecimal(table[name]) for name in ("h_sum", "h_xor")),
+            table["zero"].tolist(),
+            positive,
+            negative,
+        ]
+        rows: Iterable[Row] = map(Row, *fields)
+        return zip([one.metric for one in series], rows, strict=True)
+
+    def _increases(self, slots: Ints) -> Floats:
         """Growth between a counter's values in order of time. After a fall it counts from zero: it restarted."""
-        if not self.counters:
-            return 0.0
-        points = sorted(self.counters)
-        before, total = points[0][2], 0.0
-        for _, _, value in points[1:]:
-            total += value - before if value >= before else value
-            before = value
-        return total
+        growth = np.zeros(len(self))
+        if self._counters and self.table["cumulative"][slots].any():
+            wanted = np.zeros(len(self), np.bool_)
+            wanted[slots] = True
+            points = np.concatenate(self._counters)
+            self._counters = [points]
+            points = points[wanted[points["slot"]]]
+            points = points[np.lexsort((points["value"], points["offset"], points["at_ms"], points["slot"]))]
+            before, after = points["value"][:-1], points["value"][1:]
+            same = points["slot"][:-1] == points["slot"][1:]
+            steps = np.where(after >= before, after - before, after)
+            with np.errstate(over="ignore"):
+                np.add.at(growth, points["slot"][1:][same], steps[same])
+        return growth[slots]
 
-    def wire(self, start_ms: int) -> Row:
-        """The row as it is published."""
-        series = self.series
-        return Row(
-            series.hex,
-            series.source,
-            series.labels,
-            series.kind.value,
-            start_ms,
-            self.ver,
-            self.n,
-            self.sum,
-            self.min,
-            self.max,
-            self.first,
-            self.first_ms,
-            self.last,
-            self.last_ms,
-            self.increase(),
-            f"{self.h_sum & MASK:016x}",
-            f"{self.h_xor:016x}",
-            self.zero,
-            self.positive,
-            self.negative,
+
+class _Buckets:
+    """How many values each row has in each bucket of its sketch. Sorted only when somebody asks."""
+
+    def __init__(self) -> None:
+        self._keys = np.zeros(0, np.int64)
+        self._counts = np.zeros(0, np.int64)
+        self._fresh: list[tuple[Ints, Ints]] = []
+
+    def add(self, slots: Ints, codes: Ints, counts: Ints) -> None:
+        self._fresh.append(((slots << _CODE_BITS) + codes, counts))
+
+    def of(self, slots: Ints) -> tuple[Sequence[dict[int, int]], Sequence[dict[int, int]]]:
+        """Of each slot its buckets above zero, and those below."""
+        self._sort()
+        starts = np.searchsorted(self._keys, slots << _CODE_BITS).tolist()
+        ends = np.searchsorted(self._keys, (slots + 1) << _CODE_BITS).tolist()
+        codes = (self._keys & ((1 << _CODE_BITS) - 1)) - _CODE_ZERO
+        buckets, counts = (codes >> 1).tolist(), self._counts.tolist()
+        spans = list(zip(starts, ends, strict=True))
+        if not (codes & 1).any():
+            return [dict(zip(buckets[a:b], counts[a:b], strict=True)) for a, b in spans], [{}] * len(spans)
+        below = (codes & 1).tolist()
+        positive, negative = (
+            [{buckets[at]: counts[at] for at in range(a, b) if below[at] == side} for a, b in spans] for side in (0, 1)
         )
+        return positive, negative
+
+    def _sort(self) -> None:
+        if self._fresh:
+            keys = np.concatenate([self._keys, *(keys for keys, _ in self._fresh)])
+            counts = np.concatenate([self._counts, *(counts for _, counts in self._fresh)])
+            self._keys, where = np.unique(keys, return_inverse=True)
+            self._counts = np.zeros(len(self._keys), np.int64)
+            np.add.at(self._counts, where, counts)
+            self._fresh = []
+
+
+def _codes(buckets: Ints, below: NDArray[np.bool_]) -> Ints:
+    return (buckets << 1) + below + _CODE_ZERO
+
+
+def _hexadecimal(hashes: Hashes) -> list[str]:
+    digits = hashes.astype(">u8").tobytes().hex()
+    return [digits[at : at + 16] for at in range(0, len(digits), 16)]

@@ -7,6 +7,9 @@ merge by adding their counts.
 import math
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 RELATIVE_ACCURACY = 0.01
 GAMMA = (1 + RELATIVE_ACCURACY) / (1 - RELATIVE_ACCURACY)
 PER_LOG = 1.0 / math.log(GAMMA)
@@ -17,7 +20,12 @@ Buckets = Mapping[int, int]
 
 def bucket_of(value: float) -> int:
     """Index of the bucket of a value above zero."""
-    return math.ceil(math.log(value) * PER_LOG)
+    return int(buckets_of(np.array([value]))[0])
+
+
+def buckets_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The same of many values."""
+    return np.ceil(np.log(values) * PER_LOG).astype(np.int64)
 
 
 def value_of(bucket: int) -> float:
@@ -30,7 +38,7 @@ def quantile(q: float, zero: int, positive: Buckets, negative: Buckets) -> float
     count = zero + sum(positive.values()) + sum(negative.values())
     if not count:
         return None
-    rank = math.floor(q * (count - 1))
+    rank = min(math.floor(q * (count - 1)), count - 1)
     for bucket in sorted(negative, reverse=True):
         rank -= negative[bucket]
         if rank < 0:
@@ -38,8 +46,8 @@ def quantile(q: float, zero: int, positive: Buckets, negative: Buckets) -> float
     rank -= zero
     if rank < 0:
         return 0.0
-    for bucket in sorted(positive):
-        rank -= positive[bucket]
-        if rank < 0:
-            break
+    ranked = iter(sorted(positive))
+    bucket = next(ranked)
+    while (rank := rank - positive[bucket]) >= 0:
+        bucket = next(ranked)
     return value_of(bucket)

@@ -34,9 +34,7 @@ def fingerprint(metric: str, source: str, dimensions: Canonical) -> int:
         source: Host or service instance that emitted it.
         dimensions: As `canonical` returns them.
     """
-    digest = blake2b(digest_size=8)
-    for part in (metric, source, *(text for pair in dimensions for text in pair)):
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(4, "big"))
-        digest.update(encoded)
-    return int.from_bytes(digest.digest(), "big")
+    parts = [metric, source, *(text for pair in dimensions for text in pair)]
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    framed = b"".join([len(part).to_bytes(4, "big") + part for part in encoded])
+    return int.from_bytes(blake2b(framed, digest_size=8).digest(), "big")

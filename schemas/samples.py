@@ -10,6 +10,8 @@ from schemas.records import Count, Finite, MetricName, Millis, Record, Wire
 
 MAX_SAMPLES = 10_000
 MAX_BUCKETS = 4_096
+MAX_SKETCHED = 2**40
+"""Values in one sketch. Counts of a window add up to far less than 64 bits hold."""
 
 
 class Kind(StrEnum):
@@ -22,7 +24,7 @@ class Kind(StrEnum):
 
 
 BucketIndex = Annotated[str, StringConstraints(pattern=r"^(0|-?[1-9][0-9]{0,4})$")]
-Buckets = Annotated[dict[BucketIndex, Annotated[int, Field(ge=1, le=2**53)]], Field(max_length=MAX_BUCKETS)]
+Buckets = Annotated[dict[BucketIndex, Annotated[int, Field(ge=1, le=MAX_SKETCHED)]], Field(max_length=MAX_BUCKETS)]
 
 
 class Sketch(Wire):
@@ -34,11 +36,17 @@ class Sketch(Wire):
     sum: Finite = Field(description="Sum of all values.")
     min: Finite = Field(description="Smallest value.")
     max: Finite = Field(description="Largest value.")
-    zero: Annotated[int, Field(ge=0, le=2**53)] = Field(default=0, description="How many values were zero.")
+    zero: Annotated[int, Field(ge=0, le=MAX_SKETCHED)] = Field(default=0, description="How many values were zero.")
     positive: Buckets = Field(default_factory=dict, description="Bucket index to count, of values above zero.")
     negative: Buckets = Field(
         default_factory=dict, description="Bucket index of the absolute value to count, below zero."
     )
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if self.zero + sum(self.positive.values()) + sum(self.negative.values()) > MAX_SKETCHED:
+            raise ValueError(f"a sketch holds at most {MAX_SKETCHED} values")
+        return self
 
 
 class Sample(Wire):

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from engine.fold import Checkpoint, FoldConfig, PartitionFold, Start
+from engine.checkpoints import Checkpoint
+from engine.fold import PartitionFold
+from engine.fold_config import FoldConfig, Start
 from schemas.samples import Kind
 from schemas.series import Decoded, Point, series_of
 from schemas.wire import Input, Row, Rows, Tick, decode_rollups

@@ -99,4 +99,4 @@ def test_a_buckets_value_is_within_one_percent_of_what_it_holds(value: float) ->
 
 
 def test_beyond_the_last_rank_the_greatest_value_stands() -> None:
-    assert quantile(2.0, 0, {3: 1}, {}) == value_of(3)
+    assert quantile(2.0, 0, {1: 1, 3: 1}, {}) == value_of(3)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from engine.fold import Counts, FoldConfig, PartitionFold, Start
+from engine.fold import Counts, PartitionFold
+from engine.fold_config import FoldConfig, Start
 from engine.identity import record_hash
 from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
@@ -170,9 +171,9 @@ def test_a_refused_record_a_bad_sample_and_a_foreign_tick_are_told_with_their_of
     assert (fold.clock_ms, fold.counts.points, fold.counts.faults) == (T, 1, 3)
 
 
-def fast(samples: list[dict[str, object]], seq: int = 1) -> list[Input]:
+def fast(samples: list[dict[str, object]], seq: int = 1, at_ms: int = T) -> list[Input]:
     """A record as the fast decoder gives it."""
-    fields = {"v": 1, "source": "s", "boot": "b", "seq": seq, "at_ms": T, "samples": samples, "sent_ms": T}
+    fields = {"v": 1, "source": "s", "boot": "b", "seq": seq, "at_ms": at_ms, "samples": samples, "sent_ms": at_ms}
     return SampleDecoder().decode_batch([json.dumps(fields).encode()])
 
 
@@ -238,6 +239,37 @@ def test_beyond_the_memory_guard_series_are_folded_into_one_for_each_metric() ->
     assert fold.counts.overflowed == 3
 
 
+@pytest.mark.parametrize("bound", ["engine.shapes.MAX_SHAPED", "engine.segments.MAX_REMEMBERED"])
+def test_what_is_remembered_of_shapes_is_bounded_and_forgetting_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(bound, 3)
+    shapes = [
+        [{"metric": metric, "value": value} for metric in metrics] for value, metrics in enumerate(["abc", "ab", "abc"])
+    ]
+    log = [entry for seq, samples in enumerate(shapes * 5) for entry in fast(samples, seq, T + seq * 10_000)]
+    fold = fresh()
+    fold.fold(range(1 + len(log)), [tick(T), *log])
+    rows = newest(rows_of(fold.checkpoint(early=True)))
+    assert {row.n for row in rows.values()} == {1}
+    assert (len(rows), fold.counts.points) == (40, 40)
+
+
+def test_a_message_that_would_be_too_long_is_split_and_holds_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.checkpoints.MAX_MESSAGE_BYTES", 1_000)
+    log: list[Input] = [tick(T), *(record(seq, T + seq * 10_000) for seq in range(20))]
+    fold = fresh()
+    fold.fold(range(len(log)), log)
+    checkpoint = fold.checkpoint(early=True)
+    assert all(len(value) <= 1_000 for _, value in checkpoint.messages)
+    assert len(rows_of(checkpoint)) == len(newest(rows_of(checkpoint))) == checkpoint.rows == 20
+
+
+def test_a_message_of_one_row_is_never_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.checkpoints.MAX_MESSAGE_BYTES", 1)
+    assert len(folded([tick(T), record(1, T), record(2, T + 10_000)])) == 2
+
+
 def test_nothing_in_nothing_out() -> None:
     fold = fresh()
     fold.fold([], [])
@@ -253,7 +285,9 @@ def test_the_memory_of_boots_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("engine.fold.MAX_BOOTS", 1)
     others = [Decoded(f"s{number}", "b", 1, T, T, record(1, T).points) for number in range(3)]
     fold = fresh()
-    fold.fold(range(4), [tick(T), *others])
+    fold.fold([0], [tick(T)])
+    for offset, other in enumerate(others, 1):
+        fold.fold([offset], [other])
     assert fold.counts.records == 3
 
 

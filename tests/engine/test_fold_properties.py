@@ -1,5 +1,6 @@
 """What must hold of every log: the fold does not depend on batches, crashes, early rows or the order of arrival."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -7,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.combine import Combined, combine
-from engine.fold import PartitionFold, Start
+from engine.fold import PartitionFold
+from engine.fold_config import Start
+from schemas.reference import decode_samples
 from schemas.samples import Kind
-from schemas.wire import Input, Row
+from schemas.wire import Input, Row, SampleDecoder
 from tests.engine.logs import CONFIG, Identity, folded, newest, record, rows_of, tick
 
 T = 1_000_000_020_000
@@ -119,3 +122,35 @@ def test_any_order_of_arrival_within_the_lateness_gives_the_same_rollups(
     other = list(in_order)
     shuffled.shuffle(other)  # type: ignore[attr-defined]
     assert combined([tick(T), *in_order]) == combined([tick(T), *other])
+
+
+SAMPLES = st.builds(
+    lambda metric, kind, zone, value, own_ms: {
+        "metric": metric,
+        "kind": kind,
+        "dimensions": {"zone": zone} if zone else {},
+        "value": value,
+        **({} if own_ms is None else {"at_ms": T + own_ms}),
+    },
+    st.sampled_from(["a", "b", "1 bad"]),
+    st.sampled_from(["gauge", "delta", "cumulative"]),
+    st.sampled_from(["", "x", "y"]),
+    st.floats(-1e9, 1e9).map(lambda value: round(value, 3)),
+    st.sampled_from([None, None, None, 0, 9_999, 15_000, 10**9]),
+)
+RECORDS = st.lists(st.tuples(st.integers(0, 25_000), st.lists(SAMPLES, min_size=1, max_size=4)), max_size=12)
+
+
+@given(RECORDS, st.integers(0, 3))
+def test_records_that_are_remembered_by_their_shape_become_the_rows_of_the_reference(
+    records: list[tuple[int, list[dict[str, object]]]], repeats: int
+) -> None:
+    """Each record comes some times, with a new number: what its shape remembers is used then."""
+    values = [
+        json.dumps(
+            {"v": 1, "source": "s", "boot": "b", "seq": seq, "at_ms": T + at_ms, "sent_ms": T, "samples": samples}
+        ).encode()
+        for seq, (at_ms, samples) in enumerate(records * (1 + repeats))
+    ]
+    plain: list[Input] = [tick(T), *map(decode_samples, values)]
+    assert folded([tick(T), *SampleDecoder().decode_batch(values)]) == folded(plain)

@@ -1,0 +1,65 @@
+"""`python -m benchmarks`: measures everything, prints each figure, and writes `docs/benchmarks.md` and `.json`.
+
+`python -m benchmarks rollup latency rest collect` measures some of it and writes nothing; so do smaller numbers.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import collect, latency, rest, rollup
+from benchmarks.figures import Section
+from benchmarks.options import HELP, Options
+
+BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
+    "rollup": rollup.run,
+    "latency": latency.run,
+    "rest": rest.run,
+    "collect": collect.run,
+}
+
+
+def main() -> int:
+    """Runs what was asked for; the exit code."""
+    asked = _parser().parse_args()
+    options = Options(**{field.name: getattr(asked, field.name) for field in fields(Options)})
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    sections = []
+    with Progress(*columns, console=console, transient=True) as progress:
+        for name in asked.which or BENCHMARKS:
+            sections.append(BENCHMARKS[name](options, progress))
+            _show(sections[-1])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], metavar="|".join(BENCHMARKS))
+    for field in fields(Options):
+        kind = type(field.default)
+        name = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(name, type=kind, default=field.default, help=f"{HELP[field.name]} ({field.default:,})")
+    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="write the documents")
+    return parser
+
+
+def _show(section: Section) -> None:
+    for figure in section.figures:
+        print(figure.line, flush=True)
+    for table in section.tables:
+        _print_row([table.title + ":"])
+        for row in (table.headings, *table.rows):
+            _print_row(row)
+
+
+def _print_row(cells: Sequence[str]) -> None:
+    print("  " + " | ".join(cells), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
