@@ -78,11 +78,11 @@ class Batch:
     def by_timestamp_type(self) -> "list[Batch]":
         """The batch, cut where the kind of timestamp changes, which an operator does at most once in a topic's life."""
         records = self.records
+        if len({record.timestamp_type for record in records}) == 1:
+            return [self]
         cuts = [
             index for index, (one, two) in enumerate(pairwise(records), 1) if one.timestamp_type != two.timestamp_type
         ]
-        if not cuts:
-            return [self]
         return [
             Batch(partition=self.partition, records=records[start:end], generation=self.generation, seeks=self.seeks)
             for start, end in pairwise([0, *cuts, len(records)])

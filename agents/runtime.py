@@ -14,13 +14,14 @@ from typing import Any, Protocol, cast
 
 import faust
 from aiokafka.structs import TopicPartition
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.auth import AuthProtocol
 from faust.types.tuples import ConsumerMessage
 
 from agents.batches import Batch, Partition
 from connect.config import KafkaConfig
+from connect.fetch import give_parsed_records
 
 PAUSED_S = 0.02
 """How long to wait when all partitions wait for room in the queue: an empty set would mean "all" to aiokafka."""
@@ -42,7 +43,7 @@ SETTINGS: Mapping[str, Any] = {
     "consumer_auto_offset_reset": "earliest",
     # Batches of all partitions together.
     "stream_buffer_maxsize": 16,
-    "broker_max_poll_records": 5000,
+    # Of each partition: a fetch is handed over as a whole.
     "consumer_max_fetch_size": 1_048_576,
     # It must never fire: aiokafka would leave the group and wait for a fetch, Faust would wait for the group to fetch.
     "broker_max_poll_interval": 2_000_000.0,
@@ -83,6 +84,12 @@ class RuntimeConfig:
     heartbeat_s: float
 
 
+class _ConsumerThread(AIOKafkaConsumerThread):
+    async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *limits: Any, **more: Any) -> Any:
+        give_parsed_records(consumer)
+        return await super()._fetch_records(consumer, active_partitions, *limits, **more)
+
+
 class BatchConsumer(Consumer):
     """Faust's consumer, delivering one message for each fetch and partition. Its value is a `Batch`."""
 
@@ -90,6 +97,9 @@ class BatchConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._wanted: dict[TP, int] = {}
         self._seeks: defaultdict[TP, int] = defaultdict(int)
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def request_seek(self, tp: TP, offset: int) -> int:
         """Has the position changed before the next fetch; the number that batches fetched after it will carry.

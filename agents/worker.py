@@ -1,6 +1,7 @@
 """The `process` role: one worker of the stream processor, from its start to its exit code."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ __all__ = ["ProcessConfig", "process"]
 _LOG = logging.getLogger(__name__)
 
 READY_S = 30.0
+
+GC_THRESHOLDS = (100_000, 20, 20)
+"""A batch is tens of thousands of objects, none of them in a cycle: looking for cycles 700 objects later took a fifth
+of the worker's time."""
+
 _INPUTS = tuple(topic.name for topic in INPUTS)
 
 
@@ -40,6 +46,8 @@ def process(config: ProcessConfig, telemetry: Telemetry) -> int:
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     epochs = asyncio.run(_epochs(config))
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     with TemporaryDirectory(prefix="watchkeeper-") as folder:
         runtime = Runtime(
             RuntimeConfig(

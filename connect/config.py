@@ -22,7 +22,7 @@ class KafkaConfig:
     sasl_username: str = ""
     sasl_password: SecretStr = field(default=SecretStr(""))
     ca_file: str = ""
-    compression: Compression | None = "lz4"
+    compression: Compression | None = "zstd"
     idempotent: bool = True
     """Off for the embedded broker, which has no idempotent producer for this client."""
 

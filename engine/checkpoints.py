@@ -9,6 +9,9 @@ from engine.segments import Segment
 from schemas.rollups import ROLLUP_10S
 from schemas.wire import Row, Rows, encode
 
+MAX_MESSAGE_ROWS = 100
+"""Longer messages take longer to encode for each row: memory is found for them anew."""
+
 MAX_MESSAGE_BYTES = 900_000
 """A message of several rows is no longer. Kafka refuses a record of more than a megabyte unless told otherwise."""
 
@@ -38,8 +41,9 @@ def messages(config: FoldConfig, segment: Segment, slots: Ints) -> Iterator[tupl
     for metric, row in segment.rows.publish(slots):
         by_metric.setdefault(metric, []).append(row)
     for metric, rows in by_metric.items():
-        for value in _encoded(config, segment, metric, rows):
-            yield metric, value
+        for first in range(0, len(rows), MAX_MESSAGE_ROWS):
+            for value in _encoded(config, segment, metric, rows[first : first + MAX_MESSAGE_ROWS]):
+                yield metric, value
 
 
 def _encoded(config: FoldConfig, segment: Segment, metric: str, rows: list[Row]) -> Iterator[bytes]:

@@ -10,18 +10,19 @@ import numpy as np
 
 from engine.checkpoints import Checkpoint, messages
 from engine.fold_config import FoldConfig, Start
-from engine.identity import base_of, record_hashes
-from engine.points import Arrived, Folded, Points
-from engine.rows import Hashes, Ints
+from engine.identity import record_hashes
+from engine.points import Arrived, Points
+from engine.rows import Ints
 from engine.segments import Ledger, Occurrences, Segment
-from engine.shapes import Shapes
+from engine.shapes import Folded, Shapes
 from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
 from schemas.samples import Kind
 from schemas.series import Decoded, Series, series_of
 from schemas.wire import Input, SampleRecord, Tick
 
-MAX_BOOTS = 100_000
+_FOLDED = frozenset({SampleRecord, Decoded})
+
 OTHER = "__other__"
 UNKNOWN = -1
 """The clock before the log has told any time."""
@@ -66,7 +67,6 @@ class PartitionFold:
         )
         self._seen = Occurrences(config.horizon_segments)
         self._shapes = Shapes()
-        self._bases: dict[tuple[str, str], int] = {}
         self._overflows: dict[tuple[str, Kind], Series] = {}
         self._faults: list[tuple[int, list[Fault]]] = []
 
@@ -91,7 +91,8 @@ class PartitionFold:
         if not offsets:
             return
         ahead_ms = self.config.ahead_bound_ms if append_ms is None else self.config.skew_bound_ms
-        told = self._ticks(records) if append_ms is None else np.array(append_ms, np.int64)
+        others = [place for place, record in enumerate(records) if type(record) not in _FOLDED]
+        told = self._ticks(records, others) if append_ms is None else np.array(append_ms, np.int64)
         clock = np.maximum.accumulate(np.maximum(told, self._clock_ms))
         for first, end in self._runs(clock):
             segment = self._segment_at(offsets[first], int(clock[first]))
@@ -99,16 +100,17 @@ class PartitionFold:
             if segment is None:
                 self.counts.skipped += end - first
             else:
-                run = slice(first, end)
-                self._run(segment, offsets[run], records[run], clock[run], ahead_ms=ahead_ms)
+                run, apart = slice(first, end), [place - first for place in others if first <= place < end]
+                self._run(segment, offsets[run], records[run], clock[run], apart=apart, ahead_ms=ahead_ms)
         self.next_offset = offsets[-1] + 1
 
-    def _ticks(self, records: Sequence[Input]) -> Ints:
+    def _ticks(self, records: Sequence[Input], others: Sequence[int]) -> Ints:
         """What the ticks of our epoch say, in their places."""
         told = np.full(len(records), UNKNOWN, np.int64)
-        for index, record in enumerate(records):
-            if type(record) is Tick and record.epoch == self.config.epoch:
-                told[index] = record.at_ms
+        for place in others:
+            record = records[place]
+            if isinstance(record, Tick) and record.epoch == self.config.epoch:
+                told[place] = record.at_ms
         return told
 
     def _runs(self, clock: Ints) -> Iterator[tuple[int, int]]:
@@ -148,62 +150,53 @@ class PartitionFold:
         return known
 
     def _run(
-        self, segment: Segment, offsets: Sequence[int], records: Sequence[Input], clock: Ints, *, ahead_ms: int
+        self,
+        segment: Segment,
+        offsets: Sequence[int],
+        records: Sequence[Input],
+        clock: Ints,
+        *,
+        apart: Sequence[int],
+        ahead_ms: int,
     ) -> None:
-        """Folds records of one segment; in a segment before the first live one it only learns their ids."""
+        """Folds records of one segment; in a segment before the first live one it only learns their ids.
+
+        Args:
+            apart: Places of those that are none: ticks, and what could not be read.
+        """
         live = segment.index >= self._live_from
-        places: list[int] = []
-        for place, record in enumerate(records):
-            if type(record) is SampleRecord or type(record) is Decoded:
-                places.append(place)
-            elif live:
-                self._refuse(offsets[place], record)
-        if not places:
+        folded, where = cast("list[Folded]", list(records)), np.delete(np.arange(len(records)), apart)
+        for place in reversed(apart):
+            del folded[place]
+            if live:
+                self._refuse(offsets[place], records[place])
+        if not folded:
             return
-        arrived = [cast(Folded, records[place]) for place in places]
-        hashes, where = self._hashes(arrived), np.array(places)
+        shapes = self._shapes.of(folded)
+        hashes = record_hashes(shapes["base"], np.array([record.seq for record in folded], np.uint64))
         fresh = self._seen.admit(hashes.tolist())
         if not live:
             return
-        if len(fresh) < len(arrived):
-            self.counts.duplicates += len(arrived) - len(fresh)
-            arrived = [arrived[at] for at in fresh]
-            kept = np.array(fresh, np.int64)
-            hashes, where = hashes[kept], where[kept]
-        if arrived:
-            self._add(segment, arrived, np.array(offsets)[where], hashes, clock[where], ahead_ms=ahead_ms)
+        self.counts.duplicates += len(folded) - len(fresh)
+        if fresh:
+            arrived = Arrived(folded, shapes, np.array(offsets)[where], hashes, clock[where])
+            self._add(segment, arrived if len(fresh) == len(folded) else arrived.only(fresh), ahead_ms=ahead_ms)
 
-    def _hashes(self, records: Sequence[Folded]) -> Hashes:
-        bases, found = self._bases, []
-        if len(bases) >= MAX_BOOTS:
-            bases.clear()
-        for record in records:
-            boot = (record.source, record.boot)
-            base = bases.get(boot)
-            if base is None:
-                base = bases[boot] = base_of(*boot)
-            found.append(base)
-        return record_hashes(np.array(found, np.uint64), np.array([record.seq for record in records], np.uint64))
-
-    def _add(
-        self,
-        segment: Segment,
-        records: Sequence[Folded],
-        offsets: Ints,
-        hashes: Hashes,
-        clock: Ints,
-        *,
-        ahead_ms: int,
-    ) -> None:
+    def _add(self, segment: Segment, arrived: Arrived, *, ahead_ms: int) -> None:
         """Folds the points in of records that were not seen before."""
-        config, unknown = self.config, clock == UNKNOWN
-        skew_ms = np.where(unknown, 0, clock - np.array([record.sent_ms for record in records], np.int64))
+        config, counts, clock = self.config, self.counts, arrived.clock_ms
+        unknown = clock == UNKNOWN
+        skew_ms = np.where(unknown, 0, clock - np.array([record.sent_ms for record in arrived.records], np.int64))
         skewed = (skew_ms > config.skew_bound_ms) | (skew_ms < -ahead_ms)
-        closed_ms = np.where(unknown, UNKNOWN, clock - config.lateness_ms - config.window_ms)
-        arrived = Arrived(records, offsets, hashes, np.where(skewed, skew_ms, 0), closed_ms)
-        tally = Points(segment, self._shapes, arrived, window_ms=config.window_ms).fold()
-        counts = self.counts
-        counts.records += len(records)
+        tally = Points(
+            segment,
+            self._shapes,
+            arrived,
+            shift_ms=np.where(skewed, skew_ms, 0),
+            closed_ms=np.where(unknown, UNKNOWN, clock - config.lateness_ms - config.window_ms),
+            window_ms=config.window_ms,
+        ).fold()
+        counts.records += len(arrived.records)
         counts.points += tally.points
         counts.late += tally.late
         counts.overflowed += tally.overflowed

@@ -1,36 +1,44 @@
 """Points on their way from records into rows: columns, in the order of the log."""
 
-from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from engine.rows import Hashes, Ints
-from engine.segments import Segment
-from engine.shapes import Shape, Shapes
+from engine.segments import REFUSED, Segment
+from engine.shapes import NOTHING, Folded, Shapes, Table
 from schemas.deadletters import Fault
 from schemas.reference import implausible
 from schemas.samples import Sketch
-from schemas.series import Decoded
-from schemas.wire import Sample, SampleRecord
-
-Folded = SampleRecord | Decoded
+from schemas.wire import SampleRecord
 
 
 class Arrived(NamedTuple):
-    """Records of one segment that were not seen before, column by column.
+    """Records of one segment, column by column.
 
     Attributes:
-        shift_ms: What is added to the times of a record, since its sender's clock is wrong.
-        closed_ms: Windows that start here or before are closed when the record comes.
+        shapes: Of each record, see `engine.shapes`.
+        clock_ms: What the log's clock showed when it came.
     """
 
     records: Sequence[Folded]
+    shapes: Table
     offsets: Ints
     hashes: Hashes
-    shift_ms: Ints
-    closed_ms: Ints
+    clock_ms: Ints
+
+    def only(self, places: Sequence[int]) -> "Arrived":
+        """Those at these places."""
+        kept = np.array(places, np.int64)
+        return Arrived(
+            [self.records[place] for place in places],
+            self.shapes[kept],
+            self.offsets[kept],
+            self.hashes[kept],
+            self.clock_ms[kept],
+        )
 
 
 class Tally(NamedTuple):
@@ -42,132 +50,133 @@ class Tally(NamedTuple):
     faults: list[tuple[int, list[Fault]]]
 
 
-class _Distribution(NamedTuple):
-    record: int
-    slot: int
-    at_ms: int
-    sketch: Sketch
+class _Gathered(NamedTuple):
+    """Points of all records, one after the other.
+
+    Attributes:
+        counts: Of each record, how many it has.
+        places: Of each point, where its series stands among all.
+        own_ms: The times that they have of their own.
+        sketches: By the place of a point, the distribution that it is.
+    """
+
+    counts: Ints
+    places: Ints
+    values: list[float]
+    own_ms: list[int | None]
+    sketches: dict[int, Sketch]
 
 
 class Points:
     """Finds the row of every point, then folds all of them in at once.
 
     Args:
-        segment: What the records belong to.
-        shapes: The shapes of records that were seen before.
+        shapes: Those that the records' shapes are of.
+        arrived: Records that were not seen before.
+        shift_ms: What is added to the times of each record, since its sender's clock is wrong.
+        closed_ms: Of each record: windows that start here or before are closed when it comes.
     """
 
-    def __init__(self, segment: Segment, shapes: Shapes, arrived: Arrived, *, window_ms: int) -> None:
+    def __init__(
+        self, segment: Segment, shapes: Shapes, arrived: Arrived, *, shift_ms: Ints, closed_ms: Ints, window_ms: int
+    ) -> None:
         self._segment = segment
         self._shapes = shapes
         self._arrived = arrived
+        self._shift_ms = shift_ms
+        self._closed_ms = closed_ms
         self._window_ms = window_ms
-        self._at_ms = np.array([record.at_ms for record in arrived.records], np.int64) + arrived.shift_ms
-        self._slots = array("q")
-        self._values: list[float] = []
-        self._counts: list[int] = []
-        """Of each record, how many values it has."""
-        self._own: list[tuple[int, int]] = []
-        """(place among the values, time) of points that have a time of their own."""
-        self._distributions: list[_Distribution] = []
-        self._faults: list[tuple[int, list[Fault]]] = []
+        self._faults: defaultdict[int, list[Fault]] = defaultdict(list)
+        for index in np.flatnonzero(arrived.shapes["faulty"]).tolist():
+            self._faults[index] += shapes.faults(int(arrived.shapes["id"][index]))
 
     def fold(self) -> Tally:
         """Folds the points of all records in."""
-        self._gather()
-        counts, arrived, rows = np.array(self._counts, np.int64), self._arrived, self._segment.rows
-        late = 0
-        if self._slots:
-            slots = np.frombuffer(self._slots, np.int64)
-            at_ms = np.repeat(self._at_ms, counts)
-            for place, own_ms in self._own:
-                at_ms[place] = own_ms
-            rows.add(
-                slots,
-                np.array(self._values, np.float64),
-                at_ms,
-                np.repeat(arrived.hashes, counts),
-                np.repeat(arrived.offsets, counts),
-            )
-            late = int(np.count_nonzero(rows.table["start_ms"][slots] <= np.repeat(arrived.closed_ms, counts)))
-        for record, slot, at, sketch in self._distributions:
-            rows.merge(slot, sketch, at, int(arrived.hashes[record]), int(arrived.offsets[record]))
-            late += bool(rows.table["start_ms"][slot] <= arrived.closed_ms[record])
-        return Tally(len(self._values) + len(self._distributions), late, self._overflowed(), self._faults)
+        gathered, segment = self._gathered(), self._segment
+        owners = np.repeat(np.arange(len(gathered.counts)), gathered.counts)
+        at_ms = self._times(gathered, owners)
+        starts_ms = at_ms - at_ms % self._window_ms
+        slots = segment.slots(starts_ms, gathered.places, self._shapes.series)
+        self._add(gathered, owners, slots, at_ms)
+        used = slots != REFUSED
+        late = np.count_nonzero(used & (starts_ms <= self._closed_ms[owners]))
+        overflowed = np.isin(slots, list(segment.overflowed)).sum() if segment.overflowed else 0
+        return Tally(int(used.sum()), int(late), int(overflowed), self._told())
 
-    def _gather(self) -> None:
-        starts = (self._at_ms - self._at_ms % self._window_ms).tolist()
-        segment, known, slots, values, counts = (
-            self._segment,
-            self._shapes.known,
-            self._slots,
-            self._values,
-            self._counts,
-        )
-        for index, record in enumerate(self._arrived.records):
-            before = len(values)
-            if type(record) is not SampleRecord:
-                self._decoded(index, cast(Decoded, record))
-                counts.append(len(values) - before)
+    def _gathered(self) -> _Gathered:
+        counts, firsts = self._arrived.shapes["count"], self._arrived.shapes["first"]
+        if not counts.all():
+            return self._gathered_one_by_one()
+        records = cast("Sequence[SampleRecord]", self._arrived.records)
+        samples = [sample for record in records for sample in record.samples]
+        places = np.arange(len(samples)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
+        return _Gathered(counts, places, [sample.value for sample in samples], [sample.at_ms for sample in samples], {})
+
+    def _gathered_one_by_one(self) -> _Gathered:
+        """The same where some records name their series themselves."""
+        counts: list[int] = []
+        places: list[int] = []
+        values: list[float] = []
+        own_ms: list[int | None] = []
+        sketches: dict[int, Sketch] = {}
+        firsts = self._arrived.shapes["first"].tolist()
+        for index, (record, first) in enumerate(zip(self._arrived.records, firsts, strict=True)):
+            if isinstance(record, SampleRecord):
+                counts.append(len(record.samples))
+                places += range(first, first + len(record.samples))
+                values += [sample.value for sample in record.samples]
+                own_ms += [sample.at_ms for sample in record.samples]
                 continue
-            samples, count = record.samples, len(record.samples)
-            first = samples[0]
-            key = (record.source, count, first.metric, first.kind, bytes(first.dimensions))
-            shape = known.get(key)
-            if shape is None or (count > 1 and not shape.fits(samples)):
-                shape = self._shapes.learn(key, record)
-            if shape.faults or (first.at_ms is not None if count == 1 else _have_times(samples)):
-                self._one_by_one(index, record, shape)
-                counts.append(len(values) - before)
+            self._faults[index] += record.faults
+            counts.append(len(record.points))
+            for series, value, at_ms, sketch in record.points:
+                if sketch is not None:
+                    sketches[len(values)] = sketch
+                places.append(self._shapes.place(series))
+                values.append(value)
+                own_ms.append(at_ms)
+        return _Gathered(np.array(counts, np.int64), np.array(places, np.int64), values, own_ms, sketches)
+
+    def _times(self, gathered: _Gathered, owners: Ints) -> Ints:
+        """When each point was. One that has an implausible time of its own is refused: its series is none then."""
+        records = self._arrived.records
+        at_ms = (np.array([record.at_ms for record in records], np.int64) + self._shift_ms)[owners]
+        if gathered.own_ms.count(None) == len(gathered.own_ms):
+            return at_ms
+        starts = np.cumsum(gathered.counts) - gathered.counts
+        for place, own_ms in enumerate(gathered.own_ms):
+            if own_ms is None:
                 continue
-            its = shape.slots.get(starts[index]) if shape.owner is segment else None
-            slots.extend(segment.learn(shape, starts[index]) if its is None else its)
-            if count == 1:
-                values.append(first.value)
-            else:
-                values += [sample.value for sample in samples]
-            counts.append(count)
+            owner = int(owners[place])
+            refused = implausible(own_ms, records[owner].sent_ms)
+            if refused is None:
+                at_ms[place] = own_ms + self._shift_ms[owner]
+            elif self._shapes.series[gathered.places[place]] is not None:
+                sample = place - int(starts[owner])
+                self._faults[owner].append(Fault(reason=refused.reason, detail=refused.detail, sample=sample))
+                gathered.places[place] = NOTHING
+        return at_ms
 
-    def _one_by_one(self, index: int, record: SampleRecord, shape: Shape) -> None:
-        """Samples of a record that has faults, or times in it."""
-        faults = list(shape.faults)
-        for place, (sample, series) in enumerate(zip(record.samples, shape.series, strict=True)):
-            refused = None if sample.at_ms is None else implausible(sample.at_ms, record.sent_ms)
-            if series is not None and refused is not None:
-                faults.append(Fault(reason=refused.reason, detail=refused.detail, sample=place))
-            elif series is not None:
-                at_ms = self._time(index, sample.at_ms)
-                self._own.append((len(self._values), at_ms))
-                self._slots.append(self._segment.slot(at_ms - at_ms % self._window_ms, series))
-                self._values.append(sample.value)
-        self._refused(index, sorted(faults, key=lambda fault: fault.sample or 0))
+    def _add(self, gathered: _Gathered, owners: Ints, slots: Ints, at_ms: Ints) -> None:
+        """Folds all in, in their order: distributions between the values around them."""
+        hashes, offsets, rows = self._arrived.hashes[owners], self._arrived.offsets[owners], self._segment.rows
+        values = np.array(gathered.values, np.float64)
+        plain, begin = slots != REFUSED, 0
+        plain[list(gathered.sketches)] = False
+        for place in (*gathered.sketches, len(slots)):
+            chosen = np.flatnonzero(plain[begin:place]) + begin
+            if len(chosen):
+                rows.add(slots[chosen], values[chosen], at_ms[chosen], hashes[chosen], offsets[chosen])
+            if place in gathered.sketches and slots[place] != REFUSED:
+                sketch, hashed = gathered.sketches[place], int(hashes[place])
+                rows.merge(int(slots[place]), sketch, int(at_ms[place]), hashed, int(offsets[place]))
+            begin = place
 
-    def _decoded(self, index: int, record: Decoded) -> None:
-        for series, value, own_ms, sketch in record.points:
-            at_ms = self._time(index, own_ms)
-            slot = self._segment.slot(at_ms - at_ms % self._window_ms, series)
-            if sketch is None:
-                self._own.append((len(self._values), at_ms))
-                self._slots.append(slot)
-                self._values.append(value)
-            else:
-                self._distributions.append(_Distribution(index, slot, at_ms, sketch))
-        self._refused(index, list(record.faults))
-
-    def _time(self, index: int, own_ms: int | None) -> int:
-        return int(self._at_ms[index] if own_ms is None else own_ms + self._arrived.shift_ms[index])
-
-    def _refused(self, index: int, faults: list[Fault]) -> None:
-        if faults:
-            self._faults.append((int(self._arrived.offsets[index]), faults))
-
-    def _overflowed(self) -> int:
-        overflowed = self._segment.overflowed
-        if not overflowed:
-            return 0
-        slots = [*self._slots, *(one.slot for one in self._distributions)]
-        return sum(slot in overflowed for slot in slots)
-
-
-def _have_times(samples: Sequence[Sample]) -> bool:
-    return [sample.at_ms for sample in samples].count(None) < len(samples)
+    def _told(self) -> list[tuple[int, list[Fault]]]:
+        """Offsets of records, and what was refused of them in the order of their samples."""
+        offsets = self._arrived.offsets
+        return [
+            (int(offsets[index]), sorted(faults, key=lambda fault: fault.sample or 0))
+            for index, faults in self._faults.items()
+            if faults
+        ]

@@ -113,7 +113,7 @@ class OpenRows:
         row["zero"] += sketch.zero
         row["min"], row["max"] = min(row["min"], sketch.min), max(row["max"], sketch.max)
         below = np.arange(len(buckets)) >= len(sketch.positive)
-        self._buckets.add(np.full(len(buckets), slot), _codes(buckets, below), counts)
+        self._buckets.merge(slot, _codes(buckets, below), counts)
 
     def _note(self, slots: Ints, values: Floats, at_ms: Ints, hashes: Hashes, offsets: Ints) -> None:
         table = self.table
@@ -137,7 +137,7 @@ class OpenRows:
             np.add.at(self.table["zero"], slots[zero], 1)
             slots, values = slots[~zero], values[~zero]
         codes = _codes(buckets_of(np.abs(values)), values < 0.0)
-        self._buckets.add(slots, codes, np.ones(len(slots), np.int64))
+        self._buckets.add(slots, codes)
 
     def due(self, *, closed_ms: int | None) -> Ints:
         """Slots of rows that changed since they were published, in order of time.
@@ -156,7 +156,7 @@ class OpenRows:
         self.table["dirty"][slots] = False
         series = [self.series[slot] for slot in slots.tolist()]
         sums, increases = np.nan_to_num(table["sum"]), np.nan_to_num(self._increases(slots))
-        positive, negative = self._buckets.of(slots)
+        positive, negative = self._buckets.of(slots, rows=len(self))
         fields: list[Iterable[object]] = [
             [one.hex for one in series],
             [one.source for one in series],
@@ -193,40 +193,57 @@ class OpenRows:
 
 
 class _Buckets:
-    """How many values each row has in each bucket of its sketch. Sorted only when somebody asks."""
+    """How many values each row has in each bucket of its sketch. Counted when the row is published."""
 
     def __init__(self) -> None:
+        self._single: list[Ints] = [np.zeros(0, np.int64)]
+        """Keys of values that were not counted yet: each the slot of a row and the code of a bucket."""
         self._keys = np.zeros(0, np.int64)
         self._counts = np.zeros(0, np.int64)
-        self._fresh: list[tuple[Ints, Ints]] = []
 
-    def add(self, slots: Ints, codes: Ints, counts: Ints) -> None:
-        self._fresh.append(((slots << _CODE_BITS) + codes, counts))
+    def add(self, slots: Ints, codes: Ints) -> None:
+        """One value for each slot."""
+        self._single.append((slots << _CODE_BITS) + codes)
 
-    def of(self, slots: Ints) -> tuple[Sequence[dict[int, int]], Sequence[dict[int, int]]]:
-        """Of each slot its buckets above zero, and those below."""
-        self._sort()
-        starts = np.searchsorted(self._keys, slots << _CODE_BITS).tolist()
-        ends = np.searchsorted(self._keys, (slots + 1) << _CODE_BITS).tolist()
-        codes = (self._keys & ((1 << _CODE_BITS) - 1)) - _CODE_ZERO
-        buckets, counts = (codes >> 1).tolist(), self._counts.tolist()
+    def merge(self, slot: int, codes: Ints, counts: Ints) -> None:
+        """Values that were counted elsewhere."""
+        self._keys = np.concatenate([self._keys, (slot << _CODE_BITS) + codes])
+        self._counts = np.concatenate([self._counts, counts])
+
+    def of(self, slots: Ints, *, rows: int) -> tuple[Sequence[dict[int, int]], Sequence[dict[int, int]]]:
+        """Of each of these slots, of so many rows, the buckets above zero, and those below."""
+        wanted = np.zeros(rows, np.bool_)
+        wanted[slots] = True
+        keys, counts = self._counted(wanted)
+        starts = np.searchsorted(keys, slots << _CODE_BITS).tolist()
+        ends = np.searchsorted(keys, (slots + 1) << _CODE_BITS).tolist()
+        codes = (keys & ((1 << _CODE_BITS) - 1)) - _CODE_ZERO
+        buckets, times = (codes >> 1).tolist(), counts.tolist()
         spans = list(zip(starts, ends, strict=True))
         if not (codes & 1).any():
-            return [dict(zip(buckets[a:b], counts[a:b], strict=True)) for a, b in spans], [{}] * len(spans)
+            return [dict(zip(buckets[a:b], times[a:b], strict=True)) for a, b in spans], [{}] * len(spans)
         below = (codes & 1).tolist()
         positive, negative = (
-            [{buckets[at]: counts[at] for at in range(a, b) if below[at] == side} for a, b in spans] for side in (0, 1)
+            [{buckets[at]: times[at] for at in range(a, b) if below[at] == side} for a, b in spans] for side in (0, 1)
         )
         return positive, negative
 
-    def _sort(self) -> None:
-        if self._fresh:
-            keys = np.concatenate([self._keys, *(keys for keys, _ in self._fresh)])
-            counts = np.concatenate([self._counts, *(counts for _, counts in self._fresh)])
-            self._keys, where = np.unique(keys, return_inverse=True)
-            self._counts = np.zeros(len(self._keys), np.int64)
-            np.add.at(self._counts, where, counts)
-            self._fresh = []
+    def _counted(self, wanted: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        """The keys of these rows in order, each once, and how many values they have."""
+        single = np.concatenate(self._single)
+        chosen = wanted[single >> _CODE_BITS]
+        self._single = [single[~chosen]]
+        keys, counts = np.unique(single[chosen], return_counts=True)
+        again = wanted[self._keys >> _CODE_BITS]
+        if again.any():
+            # Rows that were published before, or that distributions were merged into.
+            some = np.concatenate([self._counts[again], counts])
+            keys, where = np.unique(np.concatenate([self._keys[again], keys]), return_inverse=True)
+            counts = np.zeros(len(keys), np.int64)
+            np.add.at(counts, where, some)
+        self._keys = np.concatenate([self._keys[~again], keys])
+        self._counts = np.concatenate([self._counts[~again], counts])
+        return keys, counts
 
 
 def _codes(buckets: Ints, below: NDArray[np.bool_]) -> Ints:

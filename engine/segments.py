@@ -1,15 +1,19 @@
 """Segments of one input partition: where they begin, what they hold, and what may be committed."""
 
-from array import array
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
-from engine.rows import OpenRows
-from engine.shapes import Shape
+import numpy as np
+
+from engine.rows import Ints, OpenRows
 from schemas.series import Series
 
-MAX_REMEMBERED = 16
-"""Windows of one shape whose rows are remembered: a stream has one or two at a time, a backfill any number."""
+MAX_TABLES = 16
+"""Windows whose rows are found by a table: a stream has one or two at a time, a backfill any number."""
+
+UNKNOWN = -1
+REFUSED = -2
 
 
 class Segment:
@@ -20,7 +24,7 @@ class Segment:
         max_rows: When there are so many rows, points of further series go to the series that `overflow` names.
     """
 
-    __slots__ = ("_max_rows", "_overflow", "_windows", "index", "overflowed", "rows", "start")
+    __slots__ = ("_max_rows", "_overflow", "_series", "_tables", "_windows", "index", "overflowed", "rows", "start")
 
     def __init__(self, index: int, start: int, *, max_rows: int, overflow: Callable[[Series], Series]) -> None:
         self.index = index
@@ -29,11 +33,56 @@ class Segment:
         self.overflowed: set[int] = set()
         """Slots of rows that stand for series which were not kept apart."""
         self._windows: dict[int, dict[int, int]] = {}
+        self._series: Sequence[Series | None] = ()
+        self._tables: dict[int, Ints] = {}
+        """By the start of a window, the slot of each of `_series` that is known."""
         self._max_rows = max_rows
         self._overflow = overflow
 
-    def slot(self, start_ms: int, series: Series) -> int:
-        """Where the row of a series and a window is, which is opened if there is none."""
+    def slots(self, starts_ms: Ints, places: Ints, series: Sequence[Series | None]) -> Ints:
+        """Where the rows of points are, which are opened in the order of the points where there are none.
+
+        Args:
+            starts_ms: Of each point, the start of its window.
+            places: Of each point, where its series stands in `series`.
+            series: It may have grown since the last call.
+
+        Returns:
+            Of each point its slot; `REFUSED` where its series is None.
+        """
+        if series is not self._series:
+            self._series, self._tables = series, {}
+        windows = np.unique(starts_ms).tolist()
+        if len(windows) > MAX_TABLES:
+            each = zip(starts_ms.tolist(), places.tolist(), strict=True)
+            return np.array([self._slot(start_ms, series[place]) for start_ms, place in each], np.int64)
+        found = np.empty(len(places), np.int64)
+        tables = [(start_ms, starts_ms == start_ms, self._table(start_ms)) for start_ms in windows]
+        missing: list[tuple[int, int, Ints]] = []
+        for start_ms, inside, table in tables:
+            found[inside] = table[places[inside]]
+            points = np.flatnonzero(inside & (found == UNKNOWN))
+            firsts = points[np.unique(places[points], return_index=True)[1]]
+            missing += [(point, start_ms, table) for point in firsts.tolist()]
+        for point, start_ms, table in sorted(missing, key=itemgetter(0)):
+            table[places[point]] = self._slot(start_ms, series[places[point]])
+        for _, inside, table in tables if missing else ():
+            found[inside] = table[places[inside]]
+        return found
+
+    def _table(self, start_ms: int) -> Ints:
+        size, table = len(self._series), self._tables.get(start_ms)
+        if table is None:
+            if len(self._tables) >= MAX_TABLES:
+                self._tables.clear()
+            table = self._tables[start_ms] = np.full(size, UNKNOWN)
+        elif len(table) < size:
+            table = self._tables[start_ms] = np.concatenate([table, np.full(2 * size - len(table), UNKNOWN)])
+        return table
+
+    def _slot(self, start_ms: int, series: Series | None) -> int:
+        if series is None:
+            return REFUSED
         window = self._windows.setdefault(start_ms, {})
         slot = window.get(series.fingerprint)
         if slot is not None:
@@ -50,16 +99,6 @@ class Segment:
     def _opened(self, window: dict[int, int], series: Series, start_ms: int) -> int:
         slot = window[series.fingerprint] = self.rows.open(series, start_ms)
         return slot
-
-    def learn(self, shape: Shape, start_ms: int) -> "array[int]":
-        """The rows of all samples of a shape that are not refused, in one window. The shape remembers them."""
-        if shape.owner is not self:
-            shape.owner, shape.slots = self, {}
-        if len(shape.slots) >= MAX_REMEMBERED:
-            shape.slots.clear()
-        slots = array("q", [self.slot(start_ms, series) for series in shape.series if series is not None])
-        shape.slots[start_ms] = slots
-        return slots
 
 
 class Ledger:
@@ -96,29 +135,25 @@ class Ledger:
 class Occurrences:
     """Hashes of the record ids that occurred in this and the previous D segments."""
 
-    __slots__ = ("_current", "_earlier", "_recent")
+    __slots__ = ("_current", "_earlier")
 
     def __init__(self, horizon: int) -> None:
         self._earlier: deque[set[int]] = deque(maxlen=horizon)
         self._current: set[int] = set()
-        self._recent: set[int] = set()
 
-    def admit(self, hashes: Sequence[int]) -> Collection[int]:
+    def admit(self, hashes: Sequence[int]) -> Sequence[int]:
         """Positions of the hashes that are new, each the first time that it stands there; all of them now occurred."""
-        fresh = set(hashes)
-        self._current |= fresh
-        if len(fresh) == len(hashes) and self._recent.isdisjoint(fresh):
-            self._recent |= fresh
-            return range(len(hashes))
-        positions = []
-        for position, hashed in enumerate(hashes):
-            if hashed not in self._recent:
-                self._recent.add(hashed)
-                positions.append(position)
+        fresh, current = set(hashes), self._current
+        known = fresh & current
+        known.update(*(fresh & earlier for earlier in self._earlier))
+        positions: Sequence[int] = range(len(hashes))
+        if known or len(fresh) < len(hashes):
+            seen = {hashed: position for position, hashed in reversed(list(enumerate(hashes)))}
+            positions = sorted(position for hashed, position in seen.items() if hashed not in known)
+        current |= fresh
         return positions
 
     def cut(self) -> None:
         """A new segment begins."""
         self._earlier.append(self._current)
         self._current = set()
-        self._recent = set().union(*self._earlier)

@@ -72,7 +72,7 @@ class KafkaSettings(Section):
     sasl_username: str = Field(default="", description="User name, where the protocol is SASL.")
     sasl_password: SecretStr = Field(default=SecretStr(""), description="Password, where the protocol is SASL.")
     ca_file: str = Field(default="", description="Certificates to trust; empty: those of the system.")
-    compression: Compression | Literal["none"] = Field(default="lz4", description="Of the batches that are sent.")
+    compression: Compression | Literal["none"] = Field(default="zstd", description="Of the batches that are sent.")
     idempotent: bool = Field(
         default=True, description="Whether producers are idempotent; the embedded broker's never are."
     )

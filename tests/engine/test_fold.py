@@ -228,20 +228,34 @@ def test_a_whole_distribution_is_merged() -> None:
 
 def test_beyond_the_memory_guard_series_are_folded_into_one_for_each_metric() -> None:
     config = FoldConfig(topic="t", partition=0, epoch=EPOCH, max_rows=1)
+    other = Decoded("other", "b", 1, T, T, [Point(series_of("b", "other", {}, Kind.GAUGE), 1.0)])
     log: list[Input] = [
         tick(T),
         *(record(seq, T, metric=metric) for seq, metric in enumerate(["a", "b", "c", "b", "a"])),
+        other,
     ]
     fold = fresh(config)
     fold.fold(range(len(log)), log)
     rows = newest(rows_of(fold.checkpoint(early=True))).values()
-    assert sorted((row.source, row.n) for row in rows) == [("__other__", 1), ("__other__", 2), ("s", 2)]
-    assert fold.counts.overflowed == 3
+    assert sorted((row.source, row.n) for row in rows) == [("__other__", 1), ("__other__", 3), ("s", 2)]
+    assert fold.counts.overflowed == 4
 
 
-@pytest.mark.parametrize("bound", ["engine.shapes.MAX_SHAPED", "engine.segments.MAX_REMEMBERED"])
+def test_the_same_overflow_stands_for_a_metric_in_every_segment() -> None:
+    config = FoldConfig(topic="t", partition=0, epoch=EPOCH, max_rows=1)
+    log: list[Input] = [
+        entry
+        for turn, at_ms in enumerate([T, T + 30_000])
+        for entry in (tick(at_ms), record(2 * turn, at_ms, metric="a"), record(2 * turn + 1, at_ms, metric="b"))
+    ]
+    rows = folded(log, config=config).values()
+    assert len({row.series for row in rows if row.source == "__other__"}) == 1
+
+
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("bound", ["engine.shapes.MAX_SHAPED", "engine.segments.MAX_TABLES"])
 def test_what_is_remembered_of_shapes_is_bounded_and_forgetting_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch, bound: str
+    monkeypatch: pytest.MonkeyPatch, bound: str, size: int
 ) -> None:
     monkeypatch.setattr(bound, 3)
     shapes = [
@@ -249,10 +263,26 @@ def test_what_is_remembered_of_shapes_is_bounded_and_forgetting_loses_nothing(
     ]
     log = [entry for seq, samples in enumerate(shapes * 5) for entry in fast(samples, seq, T + seq * 10_000)]
     fold = fresh()
-    fold.fold(range(1 + len(log)), [tick(T), *log])
+    fold.fold([0], [tick(T)])
+    for offset in range(0, len(log), size):
+        batch = log[offset : offset + size]
+        fold.fold(range(1 + offset, 1 + offset + len(batch)), batch)
     rows = newest(rows_of(fold.checkpoint(early=True)))
     assert {row.n for row in rows.values()} == {1}
     assert (len(rows), fold.counts.points) == (40, 40)
+
+
+def test_records_that_name_their_series_and_such_that_have_a_shape_are_folded_in_their_order() -> None:
+    """0.1 + 0.2 + 0.3 differs in its last bit from 0.3 + 0.2 + 0.1."""
+    one, two = fast([{"metric": "m", "value": 0.1}], 1), fast([{"metric": "m", "value": 0.3}], 3)
+    sketch = Sketch(sum=0.2, min=0.2, max=0.2, positive={"-80": 1})
+    point = Point(series_of("m", "s", {}, Kind.SKETCH), 0.0, None, sketch)
+    rows = []
+    for log in ([*one, Decoded("s", "b", 2, T, T, [point]), *two], [*two, Decoded("s", "b", 2, T, T, [point]), *one]):
+        (row,) = folded([tick(T), *log]).values()
+        rows.append((row.n, row.sum))
+    assert rows == [(3, 0.1 + 0.2 + 0.3), (3, 0.3 + 0.2 + 0.1)]
+    assert rows[0] != rows[1]
 
 
 def test_a_message_that_would_be_too_long_is_split_and_holds_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,16 +309,6 @@ def test_nothing_in_nothing_out() -> None:
 
 def test_a_hash_is_a_bijection_of_the_sequence() -> None:
     assert len({record_hash("s", "b", seq) for seq in range(10_000)}) == 10_000
-
-
-def test_the_memory_of_boots_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.fold.MAX_BOOTS", 1)
-    others = [Decoded(f"s{number}", "b", 1, T, T, record(1, T).points) for number in range(3)]
-    fold = fresh()
-    fold.fold([0], [tick(T)])
-    for offset, other in enumerate(others, 1):
-        fold.fold([offset], [other])
-    assert fold.counts.records == 3
 
 
 def test_a_record_of_the_fast_decoder_is_folded() -> None:

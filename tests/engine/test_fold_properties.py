@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,16 +142,22 @@ SAMPLES = st.builds(
 RECORDS = st.lists(st.tuples(st.integers(0, 25_000), st.lists(SAMPLES, min_size=1, max_size=4)), max_size=12)
 
 
-@given(RECORDS, st.integers(0, 3))
+@given(RECORDS, st.integers(0, 3), st.integers(1, 9), st.sampled_from([1, 3, 200_000]))
 def test_records_that_are_remembered_by_their_shape_become_the_rows_of_the_reference(
-    records: list[tuple[int, list[dict[str, object]]]], repeats: int
+    records: list[tuple[int, list[dict[str, object]]]], repeats: int, size: int, max_rows: int
 ) -> None:
     """Each record comes some times, with a new number: what its shape remembers is used then."""
+    config = replace(CONFIG, max_rows=max_rows)
     values = [
         json.dumps(
             {"v": 1, "source": "s", "boot": "b", "seq": seq, "at_ms": T + at_ms, "sent_ms": T, "samples": samples}
         ).encode()
         for seq, (at_ms, samples) in enumerate(records * (1 + repeats))
     ]
+    fold, decoder = PartitionFold(config, start=Start.FRESH, offset=0), SampleDecoder()
+    fold.fold([0], [tick(T)])
+    for first in range(0, len(values), size):
+        batch = values[first : first + size]
+        fold.fold(range(1 + first, 1 + first + len(batch)), decoder.decode_batch(batch))
     plain: list[Input] = [tick(T), *map(decode_samples, values)]
-    assert folded([tick(T), *SampleDecoder().decode_batch(values)]) == folded(plain)
+    assert newest(rows_of(fold.checkpoint(early=True))) == folded(plain, config=config)
