@@ -15,6 +15,9 @@ _LOG = logging.getLogger(__name__)
 STAMPED_BY_BROKER = 1
 """`timestamp_type` of records that carry the time of their append."""
 
+STEP = 2048
+"""Records that are decoded and folded at a time: what was decoded is still in the processor's cache then."""
+
 Seek = Callable[[Partition, int], int]
 
 
@@ -80,8 +83,11 @@ class FoldHost:
         records = batch.records
         offsets = [record.offset for record in records]
         stamped = records[0].timestamp_type == STAMPED_BY_BROKER
-        append_ms = [record.timestamp for record in records] if stamped else None
-        self.fold.fold(offsets, self._decode([record.value for record in records]), append_ms)
+        for first in range(0, len(records), STEP):
+            step = slice(first, first + STEP)
+            decoded = self._decode([record.value for record in records[step]])
+            append_ms = [record.timestamp for record in records[step]] if stamped else None
+            self.fold.fold(offsets[step], decoded, append_ms)
         faults = self.fold.take_faults()
         if faults:
             raw = dict(zip(offsets, records, strict=True))

@@ -11,9 +11,9 @@ from dataclasses import fields
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import collect, latency, rest, rollup
+from benchmarks import collect, latency, page, rest, rollup
 from benchmarks.figures import Section
-from benchmarks.options import HELP, Options
+from benchmarks.options import HELP, ROOT, Options
 
 BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "rollup": rollup.run,
@@ -34,6 +34,9 @@ def main() -> int:
         for name in asked.which or BENCHMARKS:
             sections.append(BENCHMARKS[name](options, progress))
             _show(sections[-1])
+    if asked.write and not asked.which and options == Options():
+        page.write(sections)
+        print(f"Written: {page.PAGE.relative_to(ROOT)}, {page.DATA.relative_to(ROOT)}")
     return 0
 
 

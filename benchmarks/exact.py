@@ -22,10 +22,9 @@ class Mismatch(Exception):  # noqa: N818
     """The worker published something else than the input is worth. No figure of such a run counts."""
 
 
-def expected(total: int, *, samples_per_record: int) -> Totals:
+def expected(load: stream.Load) -> Totals:
     """The plain fold of the whole input, made anew: not read from where the worker read it."""
-    seconds = stream.seconds(total, samples_per_record=samples_per_record)
-    return plain_fold(value for _, values in seconds for _, value in values)
+    return plain_fold(value for _, values in stream.seconds(load) for _, value in values)
 
 
 async def published(config: KafkaConfig, *, since: Mapping[int, int]) -> Rollups:

@@ -19,7 +19,7 @@ MB = 1_000_000
 HOW = """`watchkeeper up` starts with its default settings on an empty folder and runs for {minutes:g} minutes with
 nothing but its own collector. From minute {half:g} to {minutes:g} the proportional set size (PSS) and the processor
 time of all its processes are read every {every:g} s. Growth is the slope of a straight line through the readings, and
-the difference between the medians of the last and the first minute."""
+by how much the median of the last minute is above that of the first; less than one percent is taken as none."""
 
 
 @dataclass(slots=True)
@@ -115,9 +115,11 @@ def _section(options: Options, ready_s: float, observed: Observed) -> Section:
             Figure(name="memory at rest, mean PSS", value=mean(totals_mb) / 1000, unit="GB", target=1.0, strict=True),
             Figure(name="memory at rest, growth by slope", value=slope_mb_per_s * 3600, unit="MB per hour"),
             Figure(
-                name="memory at rest, last minute's median less the first's",
-                value=median(totals_mb[-minute:]) - median(totals_mb[:minute]),
-                unit="MB",
+                name="memory at rest, last minute's median over the first's",
+                value=(median(totals_mb[-minute:]) / median(totals_mb[:minute]) - 1) * 100,
+                unit="% more",
+                target=1,
+                strict=True,
             ),
             Figure(name="processor at rest", value=share, unit="% of one core", target=25, strict=True),
         ],

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -22,12 +22,13 @@ MILLION = 1_000_000
 
 HOW = """The worker (`agents/worker.py:process`) runs in a process of its own on an embedded broker, with a fresh
 consumer group in each round, on a log of {hosts} hosts that send {metrics} metrics each second to {partitions}
-partitions, ticks included. Its processor time, user and system of all threads, counts from the moment partitions are
-assigned to it until every row is published and acknowledged and the offsets are committed: fetching, decoding, folding,
-publishing, committing. The start of the interpreter does not count, and no rules are evaluated. After each round
-`metrics.rollups` is read and held against a plain fold of the input, every series and window; a difference fails the
-run. The peer is Faust's `take` as its documentation shows it (`benchmarks/faust_take.py`): it decodes and folds the
-same log, and throws its rows away. Rounds alternate between the two; figures are medians."""
+partitions, ticks included. A record of 100 samples holds five values of each metric of one host; in the last case
+they are five series. Its processor time, user and system of all threads, counts from the moment partitions are
+assigned to it until every row is published and acknowledged and the offsets are committed: fetching, decoding,
+folding, publishing, committing. The start of the interpreter does not count, and no rules are evaluated. After each
+round `metrics.rollups` is read and held against a plain fold of the input, every series and window; a difference
+fails the run. The peer is Faust's `take` as its documentation shows it (`benchmarks/faust_take.py`): it decodes and
+folds the same log, and throws its rows away. Rounds alternate between the two; figures are medians."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +36,15 @@ class Case:
     """One shape of input.
 
     Attributes:
-        total: Samples of one round.
+        load: The samples of one round.
         unit: What the processor time is divided by a million of.
         peer_records: How many records the peer is given; 0: none.
     """
 
     name: str
-    total: int
-    samples_per_record: int
+    load: stream.Load
     unit: str
-    target: float
+    target: float | None = None
     peer_records: int = 0
 
 
@@ -59,7 +59,7 @@ class Rounds:
     @property
     def ours_s(self) -> list[float]:
         """Processor seconds for a million, by round."""
-        return [told["cpu_s"] * MILLION / self.case.total for told in self.ours]
+        return [told["cpu_s"] * MILLION / self.case.load.total for told in self.ours]
 
     @property
     def peer_s(self) -> list[float]:
@@ -78,16 +78,19 @@ def run(options: Options, progress: Progress) -> Section:
 
 
 async def _run(options: Options, progress: Progress) -> Section:
-    single = Case(
-        name="records of one sample",
-        total=options.records,
-        samples_per_record=1,
-        unit="records",
-        target=4.0,
-        peer_records=min(options.peer_records, options.records),
-    )
-    hundred = Case(name="records of 100", total=options.samples, samples_per_record=100, unit="samples", target=1.2)
-    done = [await _measure(case, options.rounds, progress) for case in (single, hundred)]
+    hundred = stream.Load(total=options.samples, samples_per_record=100)
+    cases = [
+        Case(
+            name="records of one sample",
+            load=stream.Load(total=options.records, samples_per_record=1),
+            unit="records",
+            target=4.0,
+            peer_records=min(options.peer_records, options.records),
+        ),
+        Case(name="records of 100", load=hundred, unit="samples", target=1.2),
+        Case(name="records of 100, each of another series", load=replace(hundred, wide=True), unit="samples"),
+    ]
+    done = [await _measure(case, options.rounds, progress) for case in cases]
     return Section(
         title="Rollup",
         how=HOW.format(hosts=stream.HOSTS, metrics=stream.METRICS, partitions=stream.PARTITIONS),
@@ -101,7 +104,7 @@ async def _measure(case: Case, count: int, progress: Progress) -> Rounds:
     async with broker() as kafka:
         ends = await _fill(kafka, case, progress)
         task = progress.add_task(f"rollup, {case.name}: the plain fold", total=1 + count)
-        wanted = await asyncio.to_thread(exact.expected, case.total, samples_per_record=case.samples_per_record)
+        wanted = await asyncio.to_thread(exact.expected, case.load)
         for number in range(count):
             progress.update(task, advance=1, description=f"rollup, {case.name}: round {number + 1} of {count}")
             rounds.ours.append(await _round(kafka, number, ends, wanted))
@@ -114,14 +117,9 @@ async def _measure(case: Case, count: int, progress: Progress) -> Rounds:
 
 async def _fill(kafka: KafkaConfig, case: Case, progress: Progress) -> Mapping[int, int]:
     """Writes the input; the end of each partition."""
-    task = progress.add_task(f"rollup, {case.name}: the input", total=case.total // case.samples_per_record)
-    await stream.fill(
-        kafka,
-        SAMPLES.name,
-        case.total,
-        samples_per_record=case.samples_per_record,
-        advance=lambda records: progress.update(task, advance=records),
-    )
+    total = case.load.total // case.load.samples_per_record
+    task = progress.add_task(f"rollup, {case.name}: the input", total=total)
+    await stream.fill(kafka, SAMPLES.name, case.load, advance=lambda records: progress.update(task, advance=records))
     return {number: end for (_, number), end in (await offsets.end_offsets(kafka, [SAMPLES.name])).items()}
 
 
@@ -157,7 +155,7 @@ def _rounds_table(done: Sequence[Rounds]) -> Table:
     rows = []
     for rounds in done:
         case = rounds.case
-        what = f"{case.name}, {case.total:,} {case.unit}"
+        what = f"{case.name}, {case.load.total:,} {case.unit}"
         rows.append([f"the worker, {what}", *_cells(rounds.ours_s)])
         if rounds.peer:
             rows.append([f"the peer, {case.name}, the first {rounds.peer[0]['records']:,}", *_cells(rounds.peer_s)])
@@ -178,4 +176,4 @@ def _parts_table(done: Sequence[Rounds]) -> Table:
 
 def _part_s(rounds: Rounds, name: str) -> float:
     used_s: list[float] = [told["parts_s"].get(name, 0.0) for told in rounds.ours]
-    return median(used_s) * MILLION / rounds.case.total
+    return median(used_s) * MILLION / rounds.case.load.total
