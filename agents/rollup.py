@@ -30,6 +30,9 @@ MARK_MS = WINDOW_MS // 2
 MAX_WAITING = 4
 """Batches that may be folded while a checkpoint is on its way: beyond them the output slows the input down."""
 
+EARLY_LAG = 10_000
+"""A partition that is so many records behind is caught up with first: its open windows are not of the present."""
+
 REVOKE_S = 1.0
 """How long a rebalance waits for checkpoints on their way. What does not get ready is only read again."""
 
@@ -197,12 +200,13 @@ class RollupAgent:
         return [Message(ROLLUPS.name, None, value, to) for to in self._marks_to]
 
     async def publish_early(self) -> None:
-        """Publishes the rows of open windows, again and again. Correctness never depends on when."""
+        """Publishes the rows of open windows, again and again. Correctness never depends on when, or whether."""
         while self._config.early_ms:
             await asyncio.sleep(self._config.early_ms / 1000)
             for host in self._hosts.values():
-                host.early = True
-                self._publish_soon(host)
+                if self._lag(host) < EARLY_LAG:
+                    host.early = True
+                    self._publish_soon(host)
 
     async def revoked(self) -> None:
         """Commits what gets ready in time, and forgets everything."""
@@ -242,11 +246,12 @@ class RollupAgent:
         """How the fold of each partition stands. Callable from any thread."""
         standings = {}
         for partition, host in list(self._hosts.items()):
-            position = host.fold.next_offset
-            end = self._group.highwater(partition)
-            lag = 0 if end is None else max(0, end - position)
-            standings[f"{partition.topic}/{partition.number}"] = Standing(lag, position)
+            standings[f"{partition.topic}/{partition.number}"] = Standing(self._lag(host), host.fold.next_offset)
         return standings
+
+    def _lag(self, host: FoldHost) -> int:
+        end = self._group.highwater(host.partition)
+        return 0 if end is None else max(0, end - host.fold.next_offset)
 
     def watermark_ms(self) -> int | None:
         """How far all partitions of this worker are complete; None while one of them does not know the time."""

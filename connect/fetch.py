@@ -1,7 +1,7 @@
 """Records of a fetch as they were parsed, all of one partition at once, instead of one more object for each of them.
 
 aiokafka wraps every record into a `ConsumerRecord`, which takes longer than parsing it (see
-`docs/adr/0013-records-in-columns.md`). Its parsed records have the same `offset`, `timestamp`, `timestamp_type`, `key`
+`docs/adr/0008-records-in-columns.md`). Its parsed records have the same `offset`, `timestamp`, `timestamp_type`, `key`
 and `value`. What is used of it beyond its documented surface is pinned by `tests/connect/test_fetch.py`.
 """
 
@@ -63,9 +63,11 @@ def parsed(fetched: PartitionRecords) -> list[Any]:
         if fetched._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {fetched._tp}")
         if not batch.is_control_batch:
-            # A compressed batch comes as a whole, though it may have been read in part before.
-            start = fetched.next_fetch_offset
-            found += [record for record in batch if record.offset >= start]
+            # A batch comes as a whole, though it may have been read in part before.
+            start, records = fetched.next_fetch_offset, list(batch)
+            found += (
+                records if records and records[0].offset >= start else [one for one in records if one.offset >= start]
+            )
         # Behind the last record there ever was, though compaction may have taken it.
         fetched.next_fetch_offset = batch.next_offset
     return found

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 
 import numpy as np
 
@@ -54,21 +53,26 @@ class Segment:
             self._series, self._tables = series, {}
         windows = np.unique(starts_ms).tolist()
         if len(windows) > MAX_TABLES:
-            each = zip(starts_ms.tolist(), places.tolist(), strict=True)
-            return np.array([self._slot(start_ms, series[place]) for start_ms, place in each], np.int64)
+            return np.array(self._opened(starts_ms.tolist(), places.tolist()), np.int64)
         found = np.empty(len(places), np.int64)
-        tables = [(start_ms, starts_ms == start_ms, self._table(start_ms)) for start_ms in windows]
-        missing: list[tuple[int, int, Ints]] = []
-        for start_ms, inside, table in tables:
+        tables = [(starts_ms == start_ms, self._table(start_ms)) for start_ms in windows]
+        firsts: list[int] = []
+        for inside, table in tables:
             found[inside] = table[places[inside]]
             points = np.flatnonzero(inside & (found == UNKNOWN))
-            firsts = points[np.unique(places[points], return_index=True)[1]]
-            missing += [(point, start_ms, table) for point in firsts.tolist()]
-        for point, start_ms, table in sorted(missing, key=itemgetter(0)):
-            table[places[point]] = self._slot(start_ms, series[places[point]])
-        for _, inside, table in tables if missing else ():
-            found[inside] = table[places[inside]]
+            firsts += points[np.unique(places[points], return_index=True)[1]].tolist()
+        if firsts:
+            firsts.sort()
+            found[firsts] = self._opened(starts_ms[firsts].tolist(), places[firsts].tolist())
+            for inside, table in tables:
+                some = inside[firsts]
+                table[places[firsts][some]] = found[firsts][some]
+                found[inside] = table[places[inside]]
         return found
+
+    def _opened(self, starts_ms: Sequence[int], places: Sequence[int]) -> list[int]:
+        series = self._series
+        return [self._slot(start_ms, series[place]) for start_ms, place in zip(starts_ms, places, strict=True)]
 
     def _table(self, start_ms: int) -> Ints:
         size, table = len(self._series), self._tables.get(start_ms)
@@ -88,16 +92,13 @@ class Segment:
         if slot is not None:
             return slot
         if len(self.rows) < self._max_rows:
-            return self._opened(window, series, start_ms)
+            slot = window[series.fingerprint] = self.rows.open(series, start_ms)
+            return slot
         other = self._overflow(series)
         slot = window.get(other.fingerprint)
         if slot is None:
-            slot = self._opened(window, other, start_ms)
+            slot = window[other.fingerprint] = self.rows.open(other, start_ms)
         self.overflowed.add(slot)
-        return slot
-
-    def _opened(self, window: dict[int, int], series: Series, start_ms: int) -> int:
-        slot = window[series.fingerprint] = self.rows.open(series, start_ms)
         return slot
 
 

@@ -1,5 +1,6 @@
 """The ClickHouse engine in this process: statements in, bytes out."""
 
+import fcntl
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ APPEND_BYTES = 4 * 1024 * 1024
 DEFAULT_UUID = "77617463-686b-4565-8065-722064656661"
 # The engine's connection string cannot name every folder (`?` and `&` mean something in it), so it is the working one.
 _HERE = "."
+_LOCK = "watchkeeper.lock"
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _CODE = re.compile(r"Code: (\d+)\.")
 
@@ -97,17 +99,13 @@ class Engine:
     def __init__(self, folder: Path, *, memory_bytes: int) -> None:
         self._chdb = _engine_module()
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(folder)
         engine_config.write(folder, memory_bytes=memory_bytes, processors=os.cpu_count() or 1)
         os.chdir(folder)
         try:
             # The engine lives as long as this connection; the others see what it was started with.
             self._keep: Connection = self._chdb.connect(f"{_HERE}?config-file={engine_config.CONFIG}")
         except RuntimeError as error:
-            if "Another server instance" in str(error):
-                reason = (
-                    f"The data folder {folder} is in use by another process. Stop that one, or name another folder."
-                )
-                raise BadSettings(reason) from None
             raise BadSettings(f"ClickHouse cannot open the data folder {folder}: {error}") from None
         self._slots = threading.Semaphore(MAX_RUNNING)
         self._stopping = False
@@ -176,6 +174,18 @@ def _engine_module() -> Any:
             " Windows use WSL. Install chdb again, or name a ClickHouse of your own with --clickhouse HOST:PORT."
         ) from None
     return chdb
+
+
+def _locked(folder: Path) -> int:
+    """Our hold on the folder, until the process ends. The engine's own refusal does not say what is wrong."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        reason = f"The data folder {folder} is in use by another process. Stop that one, or name another folder."
+        raise BadSettings(reason) from None
+    return lock
 
 
 def _plain_default(session: "Connection") -> None:
