@@ -60,6 +60,9 @@ class Publisher:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._holding = False
+        self.held = False
+        """Whether nothing is on its way to the broker, and nothing will be before `release`."""
         self.published = 0
         self.lost = 0
         self.on_delivered: Callable[[float], None] | None = None
@@ -110,6 +113,19 @@ class Publisher:
                 " Is it running?"
             ) from None
 
+    def hold(self) -> None:
+        """From now on records wait on disk, those too that are not acknowledged yet; `held` tells when all do.
+
+        For a broker that is about to be replaced. It needs a spool.
+        """
+        self._holding = self._spool is not None
+        self._wake.set()
+
+    def release(self) -> None:
+        """Delivers again, what waited first."""
+        self._holding = False
+        self._wake.set()
+
     async def stop(self, deadline_s: float) -> None:
         """Delivers what can be delivered in time, spools the rest, and ends. Safe without start, and twice."""
         until_s = asyncio.get_running_loop().time() + deadline_s
@@ -129,10 +145,13 @@ class Publisher:
     async def _deliver(self) -> None:
         """Sends what waits, oldest first: the spool before the memory."""
         while True:
+            while self._holding:
+                await self._wait_on_disk()
             if not self.spooled and not self._waiting:
                 self._wake.clear()
                 self._settled.set()
                 await self._wake.wait()
+                continue
             if self.spooled and self._waiting:
                 self._keep()
             try:
@@ -141,6 +160,16 @@ class Publisher:
                 _LOG.warning("Kafka did not take records: %r", error)
                 self._keep()
                 await self._reconnect_later()
+
+    async def _wait_on_disk(self) -> None:
+        kafka, self._kafka = self._kafka, None
+        if kafka is not None:
+            await close(kafka, within_s=0.0)
+        self._wake.clear()
+        self._keep()
+        self.held = not self._waiting
+        await self._wake.wait()
+        self.held = False
 
     async def _send_oldest(self) -> None:
         kafka = await self._connected()

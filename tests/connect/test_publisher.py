@@ -195,6 +195,43 @@ async def test_stop_keeps_its_deadline_with_a_broker_that_hangs(broker_at: Broke
     broker_at.thaw()
 
 
+async def test_what_is_held_waits_on_disk_until_another_broker_is_there(broker_at: Broker, tmp_path: Path) -> None:
+    await broker_at.up()
+    async with publishing(broker_at.config, Spool(tmp_path / "spool", max_bytes=1 << 20)) as publisher:
+        await publish(publisher, 10)
+        await publisher.flush()
+        publisher.hold()
+        await publish(publisher, 10)
+        await publisher.flush()
+        await eventually(lambda: is_held(publisher))
+        await publish(publisher, 5)
+        await publisher.flush()
+        assert publisher.spooled == 15
+        assert await seqs(broker_at) == list(range(10))
+        broker_at.down()
+        await broker_at.up()
+        publisher.release()
+        await eventually(lambda: delivered(publisher, 25))
+        assert await seqs(broker_at) == list(range(10, 25))
+        publisher.hold()
+        publisher.release()
+        await publish(publisher, 1)
+        await eventually(lambda: delivered(publisher, 26))
+
+
+async def is_held(publisher: Publisher) -> bool:
+    return publisher.held
+
+
+async def test_without_a_spool_nothing_is_held(broker_at: Broker) -> None:
+    await broker_at.up()
+    async with publishing(broker_at.config, None) as publisher:
+        publisher.hold()
+        await publish(publisher, 1)
+        await publisher.flush()
+        assert (publisher.held, await seqs(broker_at)) == (False, [0])
+
+
 async def test_without_a_spool_flush_gives_up_and_says_where_the_broker_should_be() -> None:
     config = KafkaConfig(bootstrap=f"127.0.0.1:{free_port()}", idempotent=False)
     async with publishing(config, None) as publisher:
