@@ -11,9 +11,10 @@ import numpy as np
 from engine.checkpoints import Checkpoint, messages
 from engine.fold_config import FoldConfig, Start
 from engine.identity import record_hashes
+from engine.occurrences import Occurrences
 from engine.points import Arrived, Points
 from engine.rows import Ints
-from engine.segments import Ledger, Occurrences, Segment
+from engine.segments import Ledger, Segment
 from engine.shapes import Folded, Shapes
 from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
@@ -66,7 +67,7 @@ class PartitionFold:
             durable=self._live_from,
         )
         self._seen = Occurrences(config.horizon_segments)
-        self._shapes = Shapes()
+        self._shapes = Shapes(forgetting=self._seen.settle)
         self._overflows: dict[tuple[str, Kind], Series] = {}
         self._faults: list[tuple[int, list[Fault]]] = []
 
@@ -173,8 +174,9 @@ class PartitionFold:
         if not folded:
             return
         shapes = self._shapes.of(folded)
-        hashes = record_hashes(shapes["base"], np.array([record.seq for record in folded], np.uint64))
-        fresh = self._seen.admit(hashes.tolist())
+        seqs = np.array([record.seq for record in folded], np.int64)
+        hashes = record_hashes(shapes["base"], seqs.view(np.uint64))
+        fresh = self._seen.admit(shapes["boot"], seqs, hashes)
         if not live:
             return
         self.counts.duplicates += len(folded) - len(fresh)

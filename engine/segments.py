@@ -131,30 +131,3 @@ class Ledger:
             return None
         self._committed = self._starts[0][1]
         return self._committed
-
-
-class Occurrences:
-    """Hashes of the record ids that occurred in this and the previous D segments."""
-
-    __slots__ = ("_current", "_earlier")
-
-    def __init__(self, horizon: int) -> None:
-        self._earlier: deque[set[int]] = deque(maxlen=horizon)
-        self._current: set[int] = set()
-
-    def admit(self, hashes: Sequence[int]) -> Sequence[int]:
-        """Positions of the hashes that are new, each the first time that it stands there; all of them now occurred."""
-        fresh, current = set(hashes), self._current
-        known = fresh & current
-        known.update(*(fresh & earlier for earlier in self._earlier))
-        positions: Sequence[int] = range(len(hashes))
-        if known or len(fresh) < len(hashes):
-            seen = {hashed: position for position, hashed in reversed(list(enumerate(hashes)))}
-            positions = sorted(position for hashed, position in seen.items() if hashed not in known)
-        current |= fresh
-        return positions
-
-    def cut(self) -> None:
-        """A new segment begins."""
-        self._earlier.append(self._current)
-        self._current = set()

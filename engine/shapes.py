@@ -1,6 +1,6 @@
 """Shapes of records: which series their samples are of. A source sends the same ones again and again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,15 @@ Folded = SampleRecord | Decoded
 Table = NDArray[np.void]
 
 _SHAPE = np.dtype(
-    [("id", np.int64), ("base", np.uint64), ("first", np.int64), ("count", np.int64), ("faulty", np.bool_)]
+    [
+        *((name, np.int64) for name in ("id", "boot", "first", "count")),
+        ("base", np.uint64),
+        ("faulty", np.bool_),
+    ]
 )
-"""What all records of a shape have in common: where the hashes of their boot begin; where the series of their first
-sample stands in `Shapes.series`, before those of the others; how many samples there are, 0 where a record names its
-series itself; whether some of them are refused."""
+"""What all records of a shape have in common: their boot, by a small number; where its hashes begin; where the series
+of their first sample stands in `Shapes.series`, before those of the others; how many samples there are, 0 where a
+record names its series itself; whether some of them are refused."""
 
 
 class _Shape:
@@ -63,23 +67,29 @@ class Shapes:
     Attributes:
         series: Those of all shapes, one shape after the other; None for a sample that is refused. It only grows, and
             another list takes its place when all is forgotten.
+
+    Args:
+        forgetting: Called before all is forgotten: the numbers of boots are given anew then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forgetting: Callable[[], None]) -> None:
         self._learnt = SeriesCache()
+        self._forgetting = forgetting
         self._forget()
 
     def _forget(self) -> None:
         self.series: list[Series | None] = [None]
         self._known: dict[_Key, int] = {}
         self._shapes: list[_Shape] = []
-        self._rows: list[tuple[int, int, int, int, bool]] = []
+        self._boots: dict[tuple[str, str], tuple[int, int]] = {}
+        self._rows: list[tuple[int, int, int, int, int, bool]] = []
         self._table: Table = np.zeros(0, _SHAPE)
         self._places: dict[tuple[int, Kind], int] = {}
 
     def of(self, records: Sequence[Folded]) -> Table:
         """The shape of each record, see `_SHAPE`. What was never seen is learnt."""
         if max(len(self.series), len(self._known)) > MAX_SHAPED:
+            self._forgetting()
             self._forget()
         known, shapes, found = self._known, self._shapes, []
         for record in records:
@@ -103,6 +113,7 @@ class Shapes:
     def _learn(self, key: _Key, samples: Sequence[Sample]) -> int:
         """The shape of a record that was not known, or that takes the place of another."""
         source, boot, *_ = key
+        number, base = self._boots.setdefault((source, boot), (len(self._boots), base_of(source, boot)))
         first, shape = len(self.series), _Shape(samples)
         for index, sample in enumerate(samples):
             try:
@@ -110,10 +121,10 @@ class Shapes:
             except BadRecord as bad:
                 self.series.append(None)
                 shape.faults.append(Fault(reason=bad.reason, detail=bad.detail, sample=index))
-        number = self._known[key] = len(self._shapes)
+        learnt = self._known[key] = len(self._shapes)
         self._shapes.append(shape)
-        self._rows.append((number, base_of(source, boot), first, len(samples), bool(shape.faults)))
-        return number
+        self._rows.append((learnt, number, first, len(samples), base, bool(shape.faults)))
+        return learnt
 
     def faults(self, shape: int) -> list[Fault]:
         """Why samples of a shape are refused."""

@@ -19,6 +19,7 @@ from tests.conftest import free_port
 from watchkeeper.embedded.broker import EmbeddedBroker
 
 READY_S = 10.0
+KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"
 
 
 class Broker:
@@ -30,10 +31,14 @@ class Broker:
         self._service: EmbeddedBroker | None = None
         self.config = KafkaConfig(bootstrap=f"127.0.0.1:{self._port}", idempotent=False)
 
+    def start(self) -> None:
+        """Starts it, without topics."""
+        self._service = EmbeddedBroker(self._port, self._folder / "broker.log")
+        self._service.start()
+
     async def up(self) -> None:
         """Starts it, with two of our topics."""
-        self._service = EmbeddedBroker(self._port, self._folder / "broker.log")
-        await asyncio.to_thread(self._service.start)
+        await asyncio.to_thread(self.start)
         await wait_until_ready(self.config, READY_S)
         await create_topics(self.config, [SAMPLES, LOGS])
 
@@ -72,6 +77,19 @@ def broker_at(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path)
     yield broker
     broker.down()
+
+
+@pytest.fixture(params=["embedded", pytest.param("container", marks=pytest.mark.containers)])
+def kafka(request: pytest.FixtureRequest, broker_at: Broker) -> Iterator[KafkaConfig]:
+    """A broker without topics: the embedded one, and Apache Kafka where Docker runs."""
+    if request.param == "embedded":
+        broker_at.start()
+        yield broker_at.config
+        return
+    from testcontainers.kafka import KafkaContainer
+
+    with KafkaContainer(KAFKA_IMAGE).with_kraft() as running:
+        yield KafkaConfig(bootstrap=running.get_bootstrap_server())
 
 
 async def eventually(ask: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:

@@ -17,7 +17,6 @@ from connect.reader import TopicReader
 from schemas.errors import BadSettings, BrokerUnavailable, PermanentError
 from schemas.topics import ALERT_STATES, LOGS, SAMPLES, TOPICS
 from tests.conftest import free_port
-from tests.connect.conftest import Broker
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
 
@@ -33,24 +32,21 @@ async def write(config: KafkaConfig, counts: dict[int, int]) -> None:
     await kafka.stop()
 
 
-async def test_every_topic_is_created_with_its_partitions_and_once(broker_at: Broker) -> None:
-    await broker_at.up()
-    assert set(await create_topics(broker_at.config, TOPICS)) == {one.name for one in TOPICS} - {
-        SAMPLES.name,
-        LOGS.name,
-    }
-    assert await list_topics(broker_at.config) == {topic.name: topic.partitions for topic in TOPICS}
-    assert await create_topics(broker_at.config, TOPICS) == []
+async def test_every_topic_is_created_with_its_partitions_and_once(kafka: KafkaConfig) -> None:
+    assert await create_topics(kafka, [LOGS]) == [LOGS.name]
+    assert set(await create_topics(kafka, TOPICS)) == {topic.name for topic in TOPICS} - {LOGS.name}
+    assert await list_topics(kafka) == {topic.name: topic.partitions for topic in TOPICS}
+    assert await create_topics(kafka, TOPICS) == []
 
 
 async def test_a_topic_that_is_there_keeps_its_partitions_and_that_is_told(
-    broker_at: Broker, caplog: pytest.LogCaptureFixture
+    kafka: KafkaConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await broker_at.up()
+    await create_topics(kafka, [SAMPLES])
     with caplog.at_level(logging.WARNING):
-        assert await create_topics(broker_at.config, [SAMPLES], partitions={SAMPLES.name: 64}) == []
+        assert await create_topics(kafka, [SAMPLES], partitions={SAMPLES.name: 64}) == []
     assert f"Topic metrics.samples has {SAMPLES.partitions} partitions, not 64; it is kept" in caplog.text
-    assert (await list_topics(broker_at.config))[SAMPLES.name] == SAMPLES.partitions
+    assert (await list_topics(kafka))[SAMPLES.name] == SAMPLES.partitions
 
 
 async def test_a_broker_that_is_away_is_named_with_a_question_that_helps() -> None:
@@ -66,11 +62,11 @@ async def test_an_incarnation_that_is_not_known_asks_for_the_setting() -> None:
 
 @pytest.mark.parametrize("counts", [{}, {0: 1}, {0: 2, 1: 1}, {0: 700, 1: 3, 2: 1_200}])
 async def test_the_end_of_a_partition_is_the_offset_of_its_next_record(
-    broker_at: Broker, counts: dict[int, int]
+    kafka: KafkaConfig, counts: dict[int, int]
 ) -> None:
-    await broker_at.up()
-    await write(broker_at.config, counts)
-    ends = await end_offsets(broker_at.config, [SAMPLES.name, LOGS.name])
+    await create_topics(kafka, [SAMPLES, LOGS])
+    await write(kafka, counts)
+    ends = await end_offsets(kafka, [SAMPLES.name, LOGS.name])
     assert ends == {
         (topic.name, number): counts.get(number, 0) if topic is SAMPLES else 0
         for topic in (SAMPLES, LOGS)
@@ -78,16 +74,16 @@ async def test_the_end_of_a_partition_is_the_offset_of_its_next_record(
     }
 
 
-async def test_a_reader_begins_where_it_is_told_and_gives_no_record_twice(broker_at: Broker) -> None:
-    await broker_at.up()
-    await write(broker_at.config, {0: 1_000, 1: 10})
+async def test_a_reader_begins_where_it_is_told_and_gives_no_record_twice(kafka: KafkaConfig) -> None:
+    await create_topics(kafka, [SAMPLES])
+    await write(kafka, {0: 1_000, 1: 10})
     found: dict[int, list[int]] = {0: [], 1: []}
-    async with TopicReader(broker_at.config, SAMPLES.name, offsets={0: 990}) as reader:
+    async with TopicReader(kafka, SAMPLES.name, offsets={0: 990}) as reader:
         while not reader.caught_up():
             for partition, records in await reader.read(timeout_s=0.1):
                 found[partition] += [record.offset for record in records]
         assert (reader.positions, reader.lag()) == ({0: 1_000, 1: 10}, 0)
-        await write(broker_at.config, {1: 5})
+        await write(kafka, {1: 5})
         while len(found[1]) < 15:
             for partition, records in await reader.read(timeout_s=0.1):
                 found[partition] += [record.offset for record in records]
@@ -133,16 +129,15 @@ async def test_what_kafka_refuses_for_good_is_said_at_once() -> None:
         await Outbox(Refusing([MessageSizeTooLargeError()])).deliver([Message("t", None, b"x")])
 
 
-async def test_a_record_that_is_too_large_for_the_client_is_refused_for_good(broker_at: Broker) -> None:
-    await broker_at.up()
-    kafka = producer(broker_at.config)
-    await kafka.start()
+async def test_a_record_that_is_too_large_for_the_client_is_refused_for_good(kafka: KafkaConfig) -> None:
+    await create_topics(kafka, [LOGS])
+    client = producer(kafka)
+    await client.start()
     with pytest.raises(PermanentError):
-        await Outbox(kafka).deliver([Message(LOGS.name, None, bytes(9 * 1024 * 1024))])
-    await kafka.stop()
+        await Outbox(client).deliver([Message(LOGS.name, None, bytes(9 * 1024 * 1024))])
+    await client.stop()
 
 
-async def test_a_compacted_topic_is_created_as_such(broker_at: Broker) -> None:
-    await broker_at.up()
+async def test_a_compacted_topic_is_created_as_such(kafka: KafkaConfig) -> None:
     assert ALERT_STATES.compacted
-    assert await create_topics(broker_at.config, [ALERT_STATES]) == [ALERT_STATES.name]
+    assert await create_topics(kafka, [ALERT_STATES]) == [ALERT_STATES.name]
