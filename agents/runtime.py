@@ -20,6 +20,7 @@ from faust.types.auth import AuthProtocol
 from faust.types.tuples import ConsumerMessage
 
 from agents.batches import Batch, Partition
+from agents.faust_settings import SETTINGS
 from connect.config import KafkaConfig
 from connect.fetch import give_parsed_records
 
@@ -28,28 +29,6 @@ PAUSED_S = 0.02
 
 UNASSIGNED_S = 0.5
 FETCH_S = 1.0
-
-# What Faust must be told so that it neither loses nor hangs. Each line has its reason.
-SETTINGS: Mapping[str, Any] = {
-    # The default restarts an agent after an exception and goes on with the next batch: the failed one would be lost.
-    "agent_supervisor": "mode.CrashingSupervisor",
-    # Nothing waits for acknowledgements that batches never give.
-    "stream_wait_empty": False,
-    "table_standby_replicas": 0,
-    "topic_allow_declare": False,
-    "topic_disable_leader": True,
-    # It would bind all addresses, without authentication.
-    "web_enabled": False,
-    "consumer_auto_offset_reset": "earliest",
-    # Batches of all partitions together.
-    "stream_buffer_maxsize": 16,
-    # Of each partition: a fetch is handed over as a whole.
-    "consumer_max_fetch_size": 1_048_576,
-    # It must never fire: aiokafka would leave the group and wait for a fetch, Faust would wait for the group to fetch.
-    "broker_max_poll_interval": 2_000_000.0,
-    "producer_request_timeout": 30.0,
-    "store": "memory://",
-}
 
 Take = Callable[[Batch], Awaitable[None]]
 

@@ -21,7 +21,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 from mode.supervisors import CrashingSupervisor
 
-from agents.runtime import SETTINGS, BatchConsumer, BatchTransport
+from agents.faust_settings import SETTINGS
+from agents.runtime import BatchConsumer, BatchTransport
 
 
 @pytest.mark.parametrize(
@@ -80,12 +81,24 @@ def test_a_message_takes_its_fields_in_the_order_in_which_they_are_given() -> No
     ]
 
 
-def test_only_the_drain_loop_is_replaced_and_the_fetcher_calls_it() -> None:
+def test_only_the_drain_loop_and_the_thread_are_replaced_and_the_fetcher_calls_the_loop() -> None:
     replaced = {name for name in vars(BatchConsumer) if hasattr(driver.Consumer, name) and not name.startswith("__")}
     ours = {"logger", "_abc_impl", "_children", "diag", "abstract"}
-    assert {name for name in replaced - ours if callable(getattr(driver.Consumer, name))} == {"_drain_messages"}
+    assert {name for name in replaced - ours if callable(getattr(driver.Consumer, name))} == {
+        "_drain_messages",
+        "_new_consumer_thread",
+    }
     assert "consumer._drain_messages(self)" in inspect.getsource(Fetcher)
     assert BatchTransport.Consumer is BatchConsumer
+
+
+def test_the_thread_is_made_as_faust_makes_its_own_and_fetches_without_a_bound_of_records() -> None:
+    made = "return AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)"
+    assert made in inspect.getsource(driver.Consumer._new_consumer_thread)
+    fetching = ["self", "consumer", "active_partitions", "timeout", "max_records"]
+    assert parameters(driver.AIOKafkaConsumerThread._fetch_records) == fetching
+    assert "broker_max_poll_records" not in SETTINGS
+    assert faust.App("contract", **SETTINGS).conf.broker_max_poll_records is None
 
 
 def test_a_refused_commit_is_told_by_its_text_which_aiokafka_still_uses() -> None:
