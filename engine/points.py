@@ -7,10 +7,10 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from engine.rows import Hashes, Ints
-from engine.segments import REFUSED, Segment
+from engine.segments import REFUSED, UNKNOWN, Segment
 from engine.shapes import NOTHING, Folded, Shapes, Table
 from schemas.deadletters import Fault
-from schemas.reference import implausible
+from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS, implausible
 from schemas.samples import Sketch
 from schemas.wire import SampleRecord
 
@@ -143,19 +143,21 @@ class Points:
         at_ms = (np.array([record.at_ms for record in records], np.int64) + self._shift_ms)[owners]
         if gathered.own_ms.count(None) == len(gathered.own_ms):
             return at_ms
-        starts = np.cumsum(gathered.counts) - gathered.counts
-        for place, own_ms in enumerate(gathered.own_ms):
-            if own_ms is None:
-                continue
-            owner = int(owners[place])
-            refused = implausible(own_ms, records[owner].sent_ms)
-            if refused is None:
-                at_ms[place] = own_ms + self._shift_ms[owner]
-            elif self._shapes.series[gathered.places[place]] is not None:
-                sample = place - int(starts[owner])
-                self._faults[owner].append(Fault(reason=refused.reason, detail=refused.detail, sample=sample))
-                gathered.places[place] = NOTHING
-        return at_ms
+        own_ms = np.array([UNKNOWN if own is None else own for own in gathered.own_ms], np.int64)
+        has_own, sent_ms = own_ms != UNKNOWN, np.array([record.sent_ms for record in records], np.int64)[owners]
+        after_ms = own_ms - sent_ms
+        refused = has_own & ((after_ms < -PAST_BOUND_MS) | (after_ms > FUTURE_BOUND_MS))
+        for place in np.flatnonzero(refused).tolist():
+            self._refuse(gathered, place, int(owners[place]))
+        return np.where(has_own & ~refused, own_ms + self._shift_ms[owners], at_ms)
+
+    def _refuse(self, gathered: _Gathered, place: int, owner: int) -> None:
+        """Tells of a point with an implausible time, unless it was told of already."""
+        why = implausible(gathered.own_ms[place] or 0, self._arrived.records[owner].sent_ms)
+        if why is not None and self._shapes.series[gathered.places[place]] is not None:
+            sample = place - int(gathered.counts[:owner].sum())
+            self._faults[owner].append(Fault(reason=why.reason, detail=why.detail, sample=sample))
+        gathered.places[place] = NOTHING
 
     def _add(self, gathered: _Gathered, owners: Ints, slots: Ints, at_ms: Ints) -> None:
         """Folds all in, in their order: distributions between the values around them."""
