@@ -1,5 +1,6 @@
 """ClickHouse over HTTP: the only importer of its client, and the one place where its errors get a family."""
 
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedIOBase
@@ -20,6 +21,12 @@ Parameters = Mapping[str, Any]
 # shutting down, read-only for now.
 _PASSING = frozenset({159, 160, 164, 202, 203, 209, 210, 216, 236, 241, 242, 243, 252, 279, 319, 394, 425, 439, 999})
 _UNKNOWN_CODE = 1000
+_READONLY_CODE = 164
+_READ_ONLY = {"readonly": 2}
+"""Statements may set settings for themselves, and read."""
+
+_CODES = re.compile(r"(?:Received ClickHouse exception, code: \d+, server response: )?(?:Code: \d+\. DB::Exception: )+")
+_TAIL = re.compile(r"(?:\s*Expected one of: .*?)?(?:\s*\(version [^)]*\))*(?:\s*\(for url [^)]*\))?\s*$", re.DOTALL)
 
 
 class Store:
@@ -92,11 +99,21 @@ class Store:
             self._known[key] = list(self._connected().create_insert_context(table, names).column_types)
         return self._known[key]
 
-    def raw(self, sql: str, fmt: str, parameters: Parameters | None = None) -> Iterator[bytes]:
-        """The answer's bytes in any of ClickHouse's output formats, piece by piece. Raises as `command`."""
+    def raw(self, sql: str, fmt: str | None, parameters: Parameters | None = None) -> Iterator[bytes]:
+        """The answer's bytes in any of ClickHouse's output formats, piece by piece. It cannot change anything.
+
+        Args:
+            fmt: The format; None where the statement names it.
+
+        Raises:
+            StoreUnavailable: As `command`.
+            StoreRefused: As `command`, and when the statement would change something.
+        """
+        client, given = self._connected, _given(parameters)
         with (
+            _reading(),
             _families(),
-            cast("BufferedIOBase", self._connected().raw_stream(sql, fmt=fmt, parameters=_given(parameters))) as stream,
+            cast("BufferedIOBase", client().raw_stream(sql, fmt=fmt, parameters=given, settings=_READ_ONLY)) as stream,
         ):
             while piece := stream.read(65_536):
                 yield piece
@@ -130,10 +147,31 @@ class _families:  # noqa: N801  (reads as a word in a with statement)
         if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
             code = _code(error)
             if code is not None and code not in _PASSING:
-                raise StoreRefused(str(error)) from error
-            raise StoreUnavailable(str(error)) from error
+                raise StoreRefused(said(str(error))) from error
+            raise StoreUnavailable(said(str(error))) from error
         if isinstance(error, ClickHouseError | HTTPError | OSError):
+            if "Max retries exceeded" in str(error):
+                raise StoreUnavailable(
+                    "ClickHouse does not answer. Is it running, and is its address right?"
+                ) from error
             raise StoreUnavailable(f"ClickHouse: {error}") from error
+
+
+class _reading:  # noqa: N801
+    """Turns a refusal to write into one that says who may."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StoreUnavailable) and getattr(error.__cause__, "code", None) == _READONLY_CODE:
+            raise StoreRefused("the statement would change something, and queries only read") from error
+
+
+def said(words: str) -> str:
+    """An error of ClickHouse without what its client, its server and its parser put around it."""
+    without = _TAIL.sub("", _CODES.sub("", words))
+    return re.sub(r"\s+", " ", without).strip() or words
 
 
 class _fitting:  # noqa: N801

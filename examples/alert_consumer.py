@@ -2,8 +2,8 @@
 
 ::
 
-    python examples/alert_consumer.py                               # finds the running instance by `watchkeeper status`
-    python examples/alert_consumer.py --bootstrap kafka:9092 --group pager
+    .venv/bin/python examples/alert_consumer.py                     # finds the running instance by `watchkeeper status`
+    .venv/bin/python examples/alert_consumer.py --bootstrap kafka:9092 --group pager
 
 The topic is delivered at least once: after a crash a transition may stand in it twice, with the same `id`. So a
 consumer drops repeats by `id`. It commits only what it has handled; what it handled just before its own crash it sees
@@ -22,9 +22,11 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
 
 REMEMBERED_IDS = 100_000
 POLL_MS = 1_000
@@ -83,8 +85,8 @@ async def consume(bootstrap: str, *, group: str, stop: asyncio.Event, count: int
         heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
     )
     repeats, printed = Repeats(), 0
-    await consumer.start()
     try:
+        await consumer.start()
         while not stop.is_set() and (count == 0 or printed < count):
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             for records in batches.values():
@@ -98,20 +100,22 @@ async def consume(bootstrap: str, *, group: str, stop: asyncio.Event, count: int
     return printed
 
 
-def running_instance() -> str:
-    """Address of Kafka of the instance that runs on this machine.
+def running_instance(data_dir: str | None = None) -> str:
+    """Address of Kafka of the instance that runs on this machine, on its own data folder or another one.
 
     Raises:
         SystemExit: None runs, or the program is not installed.
     """
-    program = shutil.which("watchkeeper")
+    beside = Path(sys.executable).with_name("watchkeeper")
+    program = str(beside) if beside.is_file() else shutil.which("watchkeeper")
     if program is None:
         sys.exit("watchkeeper is not installed here: give --bootstrap HOST:PORT")
-    answer = subprocess.run([program, "status", "--json"], capture_output=True, text=True, timeout=30, check=False)
+    command = [program, "status", "--json", *(["--data-dir", data_dir] if data_dir else [])]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     try:
         address: str = json.loads(answer.stdout)["addresses"]["kafka"]
     except (ValueError, KeyError, TypeError):
-        sys.exit("no instance is running: start one with `watchkeeper up`, or give --bootstrap HOST:PORT")
+        sys.exit("no instance is running: start `watchkeeper up`, name its --data-dir, or give --bootstrap HOST:PORT")
     return address
 
 
@@ -128,11 +132,18 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Prints one line for each change of an alert's state.")
     parser.add_argument("--bootstrap", metavar="HOST:PORT", help="Kafka; default: the instance that runs here")
+    parser.add_argument("--data-dir", help="data folder of that instance, where it is not the usual one")
     parser.add_argument("--group", default="alert-consumer", help="consumer group (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=0, help="end once so many lines were printed; 0: never")
+    parser.add_argument(
+        "--count", type=int, default=0, help="end after the batch with which so many lines were printed; 0: never"
+    )
     return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
     given = parsed()
-    asyncio.run(run(given.bootstrap or running_instance(), group=given.group, count=given.count))
+    address = given.bootstrap or running_instance(given.data_dir)
+    try:
+        asyncio.run(run(address, group=given.group, count=given.count))
+    except KafkaConnectionError:
+        sys.exit(f"Kafka at {address} does not answer: is it running, and is the address right?")

@@ -59,6 +59,10 @@ def _what(fault: Any) -> str:
         message = "say which kind of rule it is: kind: threshold, or kind: absence"
     elif fault["type"] == "missing":
         message = "this field is required"
+    elif not place:
+        message = "the file holds no rules: begin with `version: 1` and `rules:`, see docs/rules.md"
+    elif isinstance(fault["input"], str | int | float) and repr(fault["input"]) not in message:
+        message = f"{message}, not {fault['input']!r}"
     return f"{place}: {message}" if place else message
 
 

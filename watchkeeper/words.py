@@ -35,3 +35,8 @@ def compared(value: float | None, threshold: float | None) -> str:
     if value is None:
         return "no data"
     return f"{value:.6g}" if threshold is None else f"{value:.6g} against {threshold:.6g}"
+
+
+def counted(count: int, singular: str) -> str:
+    """A number of things: `1 rule`, `2 rules`."""
+    return f"{count} {singular}" if count == 1 else f"{count} {singular}s"

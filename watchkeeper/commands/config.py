@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from watchkeeper.sources import HIDDEN, Loaded, Name, Nested, fields, load, value_of
+from watchkeeper.words import counted
 
 
 def check(arguments: Nested, config: Path | None) -> None:
@@ -18,7 +19,8 @@ def check(arguments: Nested, config: Path | None) -> None:
     loaded = load(arguments, config=config)
     for note in loaded.notes:
         print(f"note: {note}")
-    print(f"the settings are good; {len(loaded.origins)} differ from their defaults")
+    given = counted(len(loaded.origins), "setting")
+    print(f"the settings are good; {given} given, the others have their defaults")
 
 
 def show(arguments: Nested, config: Path | None) -> None:

@@ -21,6 +21,7 @@ from schemas.topics import SAMPLES
 from watchkeeper import addresses
 from watchkeeper.records import BadLine, Emitted, Emitter
 from watchkeeper.sources import Nested, load
+from watchkeeper.words import counted
 
 Sample = tuple[str, float | None, list[str], str]
 
@@ -87,7 +88,8 @@ async def _send_lines(kafka: KafkaConfig, emitter: Emitter, stream: IO[bytes]) -
                 advance(sum(len(line) for line in chunk))
     finally:
         await client.stop()
-    print(f"{sent} records to {emitter.topic}" + (f", {bad} bad lines" if bad else ""), file=sys.stderr)
+    told = f"{counted(sent, 'record')} to {emitter.topic}"
+    print(told + (f", {counted(bad, 'bad line')}" if bad else ""), file=sys.stderr)
     return 1 if bad else 0
 
 

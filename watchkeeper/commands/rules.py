@@ -11,7 +11,7 @@ from watchkeeper import addresses, control
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.rules_file import load_rules
 from watchkeeper.sources import Nested, load
-from watchkeeper.words import moment
+from watchkeeper.words import counted, moment
 
 
 def show(arguments: Nested, config: Path | None, *, as_json: bool) -> None:
@@ -55,7 +55,7 @@ def check(path: Path) -> None:
         BadSettings: With every fault.
     """
     file = load_rules(path)
-    print(f"{path}: {len(file.rules)} rules, all good")
+    print(f"{path}: {counted(len(file.rules), 'rule')}, all good")
     _delays(file.rules)
 
 

@@ -25,8 +25,10 @@ def run(arguments: Nested, *, config: Path | None, for_s: float | None, screen: 
     """
     if sys.platform not in PLATFORMS:
         raise BadSettings(f"`watchkeeper up` runs on Linux and macOS, not on {sys.platform}; on Windows, use WSL")
-    settings = load(arguments, config=config).settings
-    layout, options = Layout(settings=settings), Options(for_s=for_s, live=screen, picture=picture)
+    loaded = load(arguments, config=config)
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr)
+    layout, options = Layout(settings=loaded.settings), Options(for_s=for_s, live=screen, picture=picture)
     with DataFolder(layout.folder) as folder:
         return asyncio.run(_run(layout, folder, options))
 
