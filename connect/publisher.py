@@ -162,13 +162,15 @@ class Publisher:
                 await self._reconnect_later()
 
     async def _wait_on_disk(self) -> None:
+        # Before anything is awaited: a release that comes meanwhile must not be missed.
+        self._wake.clear()
         kafka, self._kafka = self._kafka, None
         if kafka is not None:
             await close(kafka, within_s=0.0)
-        self._wake.clear()
         self._keep()
-        self.held = not self._waiting
-        await self._wake.wait()
+        self.held = self._holding and not self._waiting
+        if self._holding:
+            await self._wake.wait()
         self.held = False
 
     async def _send_oldest(self) -> None:

@@ -140,7 +140,7 @@ class Points:
     def _times(self, gathered: _Gathered, owners: Ints) -> Ints:
         """When each point was. One that has an implausible time of its own is refused: its series is none then."""
         records = self._arrived.records
-        at_ms = (np.array([record.at_ms for record in records], np.int64) + self._shift_ms)[owners]
+        at_ms = self._shifted(np.array([record.at_ms for record in records], np.int64), self._shift_ms)[owners]
         if gathered.own_ms.count(None) == len(gathered.own_ms):
             return at_ms
         own_ms = np.array([UNKNOWN if own is None else own for own in gathered.own_ms], np.int64)
@@ -149,7 +149,13 @@ class Points:
         refused = has_own & ((after_ms < -PAST_BOUND_MS) | (after_ms > FUTURE_BOUND_MS))
         for place in np.flatnonzero(refused).tolist():
             self._refuse(gathered, place, int(owners[place]))
-        return np.where(has_own & ~refused, own_ms + self._shift_ms[owners], at_ms)
+        return np.where(has_own & ~refused, self._shifted(own_ms, self._shift_ms[owners]), at_ms)
+
+    @staticmethod
+    def _shifted(at_ms: Ints, shift_ms: Ints) -> Ints:
+        """Never before 1970, whatever a clock says that was not set yet: nobody could read such a row."""
+        shifted: Ints = np.maximum(at_ms + shift_ms, 0)
+        return shifted
 
     def _refuse(self, gathered: _Gathered, place: int, owner: int) -> None:
         """Tells of a point with an implausible time, unless it was told of already."""

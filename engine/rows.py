@@ -117,14 +117,14 @@ class OpenRows:
 
     def _note(self, slots: Ints, values: Floats, at_ms: Ints, hashes: Hashes, offsets: Ints) -> None:
         table = self.table
-        earliest_before = table["first_ms"][slots]
+        earliest_before, unseen = table["first_ms"][slots], table["ver"][slots] == 0
         np.minimum.at(table["first_ms"], slots, at_ms)
         np.maximum.at(table["last_ms"], slots, at_ms)
         # Where a slot stands more than once, the last assignment holds: of equal times the last point is the last, and
         # the first one the first.
         last = at_ms == table["last_ms"][slots]
         table["last"][slots[last]] = values[last]
-        first = (at_ms == table["first_ms"][slots]) & (at_ms < earliest_before)
+        first = (at_ms == table["first_ms"][slots]) & ((at_ms < earliest_before) | unseen)
         table["first"][slots[first][::-1]] = values[first][::-1]
         np.add.at(table["h_sum"], slots, hashes)
         np.bitwise_xor.at(table["h_xor"], slots, hashes)

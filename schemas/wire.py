@@ -231,9 +231,12 @@ class SampleDecoder:
 
     def _decode_lines(self, lines: Sequence[bytes]) -> list[Input]:
         joined = b"\n".join(lines)
-        # A value with a line break in it could shift its neighbours: then each is decoded alone.
+        # A value of two records beside an empty or a cut one would shift its neighbours. Where every value begins as a
+        # record and ends as one, none is empty, and none goes on in the next: no JSON has `}` and `{` with nothing but
+        # a line break between them. So as many records as lines are one in each.
         too_long = len(joined) > MAX_RECORD_BYTES and max(map(len, lines)) > MAX_RECORD_BYTES
-        if not lines or too_long or joined.count(b"\n") != len(lines) - 1:
+        whole = joined[:1] == b"{" and joined[-1:] == b"}" and joined.count(b"}\n{") == len(lines) - 1
+        if too_long or not whole or joined.count(b"\n") != len(lines) - 1:
             return [self._decode(value) for value in lines]
         try:
             records = self._decoder.decode_lines(_text(joined))
@@ -281,6 +284,10 @@ def _known_fields(record: Any) -> dict[str, Any]:
     known = {name: record[name] for name in SampleRecord.__struct_fields__}
     names = Sample.__struct_fields__
     known["samples"] = [{name: sample[name] for name in names if name in sample} for sample in known["samples"]]
+    for sample in known["samples"]:
+        # A number that is too large is infinite here, and would be written as null: as if it were not there.
+        if sample.get("sketch") is not None or isinstance(sample.get("at_ms"), float):
+            raise TypeError(sample)
     return known
 
 

@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from connect import publisher as module
 from connect.config import KafkaConfig
+from connect.kafka import close
 from connect.publisher import Publisher
 from connect.spool import Spool
 from schemas.errors import BadSettings, BrokerUnavailable
@@ -217,6 +219,30 @@ async def test_what_is_held_waits_on_disk_until_another_broker_is_there(broker_a
         publisher.release()
         await publish(publisher, 1)
         await eventually(lambda: delivered(publisher, 26))
+
+
+async def test_a_release_that_comes_while_the_connection_is_closed_is_not_missed(
+    broker_at: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await broker_at.up()
+    closing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(client: AIOKafkaProducer, *, within_s: float) -> None:
+        closing.set()
+        await go_on.wait()
+        await close(client, within_s=within_s)
+
+    async with publishing(broker_at.config, Spool(tmp_path / "spool", max_bytes=1 << 20)) as publisher:
+        await publish(publisher, 1)
+        await publisher.flush()
+        monkeypatch.setattr(module, "close", slowly)
+        publisher.hold()
+        await publish(publisher, 1)
+        await closing.wait()
+        publisher.release()
+        go_on.set()
+        await eventually(lambda: delivered(publisher, 2))
+        assert not publisher.held
 
 
 async def is_held(publisher: Publisher) -> bool:

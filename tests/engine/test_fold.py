@@ -285,6 +285,17 @@ def test_records_that_name_their_series_and_such_that_have_a_shape_are_folded_in
     assert rows[0] != rows[1]
 
 
+def test_the_last_moment_that_can_be_written_has_a_first_value() -> None:
+    (row,) = folded([record(1, 2**63 - 1, 5.0)]).values()
+    assert (row.first, row.last) == (5.0, 5.0)
+
+
+def test_a_clock_that_was_not_set_yet_makes_no_time_before_1970() -> None:
+    own = Decoded("s", "b", 2, T, T, [Point(series_of("m", "s", {}, Kind.GAUGE), 1.0, T - 20_000)])
+    rows = folded([tick(5_000), record(1, T - 20_000, sent_ms=T), own])
+    assert {start_ms for _, start_ms, _ in rows} == {0}
+
+
 def test_a_message_that_would_be_too_long_is_split_and_holds_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.checkpoints.MAX_MESSAGE_BYTES", 1_000)
     log: list[Input] = [tick(T), *(record(seq, T + seq * 10_000) for seq in range(20))]

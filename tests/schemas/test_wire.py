@@ -114,6 +114,33 @@ def test_a_batch_gives_for_each_value_what_it_gives_alone(values: list[bytes | N
     assert decoded(values) == [of_reference(value) for value in values]
 
 
+ONE, TWO, THREE = (RECORD.replace(b'"seq":1', b'"seq":%d' % seq) % b"{}" for seq in (1, 2, 3))
+CUT = len(b'{"v":1,')
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [ONE + TWO, b"", THREE],
+        [ONE + TWO, b" ", THREE],
+        [ONE + b" " + TWO, THREE, b"\t"],
+        [ONE + TWO, THREE, ONE[:CUT], ONE[CUT:]],
+        [ONE[:CUT], ONE[CUT:], TWO + THREE],
+        [b"", ONE + TWO],
+        [ONE + TWO, b"{}"],
+    ],
+)
+def test_two_records_in_one_value_do_not_make_up_for_one_that_is_empty_or_cut(values: list[bytes]) -> None:
+    assert decoded(values) == [of_reference(value) for value in values]
+
+
+@pytest.mark.parametrize("field", ["at_ms", "sketch"])
+@pytest.mark.parametrize("number", [b"1e400", b"-1e999", b"1.7976931348623159e308", b"1e99999999999999999999", b"5.0"])
+def test_a_number_that_is_too_large_is_not_taken_for_none(field: str, number: bytes) -> None:
+    value = (RECORD % b"{}").replace(b'"value":1', b'"value":1,"%b":%b' % (field.encode(), number))
+    assert decoded([value]) == [of_reference(value)]
+
+
 @pytest.mark.parametrize("leaf", LEAVES + HUGE, ids=repr)
 @pytest.mark.parametrize("place", [b'"seq":1', b'"value":1', b'"metric":"good"', b'"v":1,'])
 def test_a_hostile_value_in_any_field_is_what_the_reference_says(place: bytes, leaf: bytes) -> None:
