@@ -142,6 +142,7 @@ _TICK = msgspec.json.Decoder(Tick)
 _ROLLUPS: msgspec.json.Decoder[Rows | Mark] = msgspec.json.Decoder(_WholeRows | _WholeMark)
 _REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _ENCODER = msgspec.json.Encoder()
+_BEGIN, _END = {ord("{")}, {ord("}")}
 
 encode = _ENCODER.encode
 """The JSON bytes of any of the structs above."""
@@ -232,11 +233,10 @@ class SampleDecoder:
     def _decode_lines(self, lines: Sequence[bytes]) -> list[Input]:
         joined = b"\n".join(lines)
         # A value of two records beside an empty or a cut one would shift its neighbours. Where every value begins as a
-        # record and ends as one, none is empty, and none goes on in the next: no JSON has `}` and `{` with nothing but
-        # a line break between them. So as many records as lines are one in each.
-        too_long = len(joined) > MAX_RECORD_BYTES and max(map(len, lines)) > MAX_RECORD_BYTES
-        whole = joined[:1] == b"{" and joined[-1:] == b"}" and joined.count(b"}\n{") == len(lines) - 1
-        if too_long or not whole or joined.count(b"\n") != len(lines) - 1:
+        # record and ends as one, each holds at least one: no JSON has `}` and `{` with nothing but a line break between
+        # them. So as many records as values are one in each.
+        whole = all(lines) and {value[0] for value in lines} == _BEGIN and {value[-1] for value in lines} == _END
+        if not whole or (len(joined) > MAX_RECORD_BYTES and max(map(len, lines)) > MAX_RECORD_BYTES):
             return [self._decode(value) for value in lines]
         try:
             records = self._decoder.decode_lines(_text(joined))
