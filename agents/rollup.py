@@ -111,6 +111,12 @@ class RollupAgent:
     async def _start(self, batch: Batch) -> tuple[Start, int]:
         """Where to begin, asked from the broker: Faust's own idea of the commit may be missing."""
         committed = await self._group.committed(batch.partition)
+        end = self._group.highwater(batch.partition)
+        if committed is not None and end is not None and committed > end:
+            _LOG.error(
+                "%s/%d: offset %d was committed in another log: this one ends before it", *batch.partition, committed
+            )
+            committed = None
         if committed == batch.first:
             return Start.WARM, committed
         if committed is None and batch.first == 0:

@@ -16,9 +16,11 @@ from agents.rollup import RollupAgent
 from agents.runtime import Runtime, RuntimeConfig
 from agents.ticks import WRITER, Ticker
 from agents.watchdog import Standing, Watchdog, end_process
-from connect import admin, kafka, offsets
+from connect import kafka, offsets
+from connect.admin import wait_until_ready
 from connect.outbox import Outbox
 from connect.telemetry import Figures, Telemetry
+from connect.topic_ids import topic_epochs, watch_epochs
 from schemas.topics import ALERT_STATES, INPUTS, ROLLUPS
 
 __all__ = ["ProcessConfig", "process"]
@@ -34,6 +36,9 @@ of the worker's time."""
 GC_EVERY_S = 15.0
 """So that cycles of a worker at rest, which makes few objects, do not wait for hours."""
 
+EPOCHS_EVERY_S = 5.0
+"""How soon a topic that was deleted and created again is noticed."""
+
 _INPUTS = tuple(topic.name for topic in INPUTS)
 
 
@@ -44,7 +49,8 @@ def process(config: ProcessConfig, telemetry: Telemetry) -> int:
     `alerts.state` that it is assigned. Nothing is lost whatever ends it: see `agents.rollup` and `agents.evaluate`.
 
     Raises:
-        BrokerUnavailable: When Kafka or a topic is not there at the start.
+        BrokerUnavailable: When Kafka is not there at the start.
+        BadSettings: When a topic is not.
     """
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -65,9 +71,9 @@ def process(config: ProcessConfig, telemetry: Telemetry) -> int:
 
 
 async def _epochs(config: ProcessConfig) -> dict[str, str]:
-    await admin.wait_until_ready(config.kafka, READY_S)
+    await wait_until_ready(config.kafka, READY_S)
     topics = (*_INPUTS, ROLLUPS.name)
-    return {topic: config.epoch or await admin.topic_epoch(config.kafka, topic) for topic in topics}
+    return await topic_epochs(config.kafka, topics, fixed=config.epoch)
 
 
 def _now_ms() -> int:
@@ -136,6 +142,8 @@ class _Worker:
         self._runtime.spawn(self._rollup.publish_early())
         self._runtime.spawn(self._evaluate.run())
         self._runtime.spawn(_collect_garbage())
+        if not self._config.epoch:
+            self._runtime.spawn(watch_epochs(self._config.kafka, self._epochs, every_s=EPOCHS_EVERY_S))
         if self._config.ticks:
             self._runtime.spawn(ticker.run())
         self._telemetry.show(self._figures)

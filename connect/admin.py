@@ -9,7 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from connect.config import KafkaConfig
-from schemas.errors import BadSettings, BrokerUnavailable
+from connect.kafka import MAX_REQUEST_BYTES
+from schemas.errors import BrokerUnavailable
 from schemas.topics import Topic
 
 _LOG = logging.getLogger(__name__)
@@ -19,8 +20,13 @@ RETRY_S = 0.1
 
 
 @asynccontextmanager
-async def _client(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(
+async def client(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for questions about the cluster, connected.
+
+    Raises:
+        BrokerUnavailable: Whatever it fails with, or fails with inside.
+    """
+    admin = AIOKafkaAdminClient(
         bootstrap_servers=config.bootstrap.split(","),
         client_id=config.client_id,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -31,12 +37,12 @@ async def _client(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
         sasl_plain_password=config.sasl_password.get_secret_value() or None,
     )
     try:
-        await client.start()
-        yield client
+        await admin.start()
+        yield admin
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(f"Kafka at {config.bootstrap}: {error}") from error
     finally:
-        await client.close()
+        await admin.close()
 
 
 async def wait_until_ready(config: KafkaConfig, deadline_s: float) -> None:
@@ -50,8 +56,8 @@ async def wait_until_ready(config: KafkaConfig, deadline_s: float) -> None:
         async with asyncio.timeout(deadline_s):
             while True:
                 try:
-                    async with _client(config) as client:
-                        await client.list_topics()
+                    async with client(config) as admin:
+                        await admin.list_topics()
                         return
                 except BrokerUnavailable as error:
                     refused = error
@@ -75,10 +81,10 @@ async def create_topics(
         wanted, has = counts.get(topic.name, topic.partitions), there.get(topic.name)
         if has is not None and has != wanted:
             _LOG.warning("Topic %s has %d partitions, not %d; it is kept", topic.name, has, wanted)
-    async with _client(config) as client:
+    async with client(config) as admin:
         for topic in missing:
             try:
-                await client.create_topics([_new(topic, counts.get(topic.name, topic.partitions), replication)])
+                await admin.create_topics([_new(topic, counts.get(topic.name, topic.partitions), replication)])
             except TopicAlreadyExistsError:
                 continue
     return [topic.name for topic in missing]
@@ -86,27 +92,16 @@ async def create_topics(
 
 def _new(topic: Topic, partitions: int, replication: int) -> NewTopic:
     configs = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": str(topic.retention_ms)}
+    configs["max.message.bytes"] = str(MAX_REQUEST_BYTES)
     return NewTopic(topic.name, num_partitions=partitions, replication_factor=replication, topic_configs=configs)
 
 
 async def list_topics(config: KafkaConfig) -> dict[str, int]:
     """Names and numbers of partitions, without the broker's own topics."""
-    async with _client(config) as client:
-        described = await client.describe_topics()
+    async with client(config) as admin:
+        described = await admin.describe_topics()
     return {
         topic["topic"]: len(topic["partitions"])
         for topic in described
         if not topic.get("is_internal") and not topic["topic"].startswith("__")
     }
-
-
-async def topic_epoch(config: KafkaConfig, name: str) -> str:
-    """What tells this incarnation of a topic from one that was deleted.
-
-    Raises:
-        BadSettings: Always for now: this client does not read topic ids.
-    """
-    raise BadSettings(
-        f"The incarnation of topic {name} on {config.bootstrap} is not known. Set WATCHKEEPER_EPOCH to a name of your"
-        " choice, the same for every process, and to another one when the topics are created anew."
-    )

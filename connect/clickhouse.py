@@ -61,6 +61,9 @@ class Store:
             )
         return client
 
+    def _errors(self) -> "_families":
+        return _families(f"{self._config.host}:{self._config.port}")
+
     def command(self, sql: str, *, parameters: Parameters | None = None, settings: Parameters | None = None) -> None:
         """Executes a statement that gives no rows.
 
@@ -68,12 +71,12 @@ class Store:
             StoreUnavailable: The same statement may succeed later.
             StoreRefused: It will not.
         """
-        with _families():
+        with self._errors():
             self._connected().command(sql, parameters=_given(parameters), settings=_given(settings))
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query. Values are bound by the server: `{name:Type}`. Raises as `command`."""
-        with _families():
+        with self._errors():
             return [tuple(row) for row in self._connected().query(sql, parameters=_given(parameters)).result_rows]
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -84,10 +87,10 @@ class Store:
             StoreRefused: As `command`, and when a value does not fit its column.
         """
         names = list(columns)
-        with _families():
+        with self._errors():
             types = self._types(table, names)
         # A bad value is found only while it is written: the client raises what it comes upon.
-        with _families(), _fitting(table):
+        with self._errors(), _fitting(table):
             self._connected().insert(
                 table, list(columns.values()), column_names=names, column_types=types, column_oriented=True
             )
@@ -112,7 +115,7 @@ class Store:
         client, given = self._connected, _given(parameters)
         with (
             _reading(),
-            _families(),
+            self._errors(),
             cast("BufferedIOBase", client().raw_stream(sql, fmt=fmt, parameters=given, settings=_READ_ONLY)) as stream,
         ):
             while piece := stream.read(65_536):
@@ -121,7 +124,7 @@ class Store:
     def ping(self) -> bool:
         """Whether it answers."""
         try:
-            with _families():
+            with self._errors():
                 return bool(self._connected().ping())
         except (StoreUnavailable, StoreRefused):
             return False
@@ -138,7 +141,14 @@ def _given(values: Parameters | None) -> dict[str, Any] | None:
 
 
 class _families:  # noqa: N801  (reads as a word in a with statement)
-    """Turns the client's errors into ours."""
+    """Turns the client's errors into ours.
+
+    Args:
+        address: Of the ClickHouse that was asked, for the message.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
 
     def __enter__(self) -> None:
         return None
@@ -152,7 +162,7 @@ class _families:  # noqa: N801  (reads as a word in a with statement)
         if isinstance(error, ClickHouseError | HTTPError | OSError):
             if "Max retries exceeded" in str(error):
                 raise StoreUnavailable(
-                    "ClickHouse does not answer. Is it running, and is its address right?"
+                    f"ClickHouse does not answer at {self._address}. Is it running, and is its address right?"
                 ) from error
             raise StoreUnavailable(f"ClickHouse: {error}") from error
 

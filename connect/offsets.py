@@ -5,11 +5,13 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from connect.admin import list_topics
 from connect.config import KafkaConfig
 from connect.kafka import consumer
 
 DEADLINE_S = 10.0
 FETCH_MS = 200
+LOOK_S = 0.05
 
 
 async def end_offsets(config: KafkaConfig, topics: Iterable[str]) -> dict[tuple[str, int], int]:
@@ -19,13 +21,13 @@ async def end_offsets(config: KafkaConfig, topics: Iterable[str]) -> dict[tuple[
     with the end of the last batch but one.
 
     Raises:
-        TimeoutError: When a partition did not answer in time.
+        TimeoutError: When a topic is not there, or a partition did not answer in time.
     """
     client = consumer(config, fetch_max_wait_ms=20, max_partition_fetch_bytes=4096)
     await client.start()
     try:
         async with asyncio.timeout(DEADLINE_S):
-            partitions = await _partitions(client, topics)
+            partitions = await _partitions(config, topics)
             latest = await client.end_offsets(partitions)
             client.assign(partitions)
             for tp, offset in latest.items():
@@ -35,9 +37,12 @@ async def end_offsets(config: KafkaConfig, topics: Iterable[str]) -> dict[tuple[
         await client.stop()
 
 
-async def _partitions(client: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
-    await client.topics()
-    return [TopicPartition(name, number) for name in topics for number in client.partitions_for_topic(name) or ()]
+async def _partitions(config: KafkaConfig, topics: Iterable[str]) -> list[TopicPartition]:
+    """All partitions of all topics. A topic that was just created may take Kafka's nodes a moment to hear of."""
+    names = tuple(topics)
+    while not (counts := await list_topics(config)).keys() >= set(names):  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_S)
+    return [TopicPartition(name, number) for name in names for number in range(counts[name])]
 
 
 async def _highwaters(client: AIOKafkaConsumer, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:

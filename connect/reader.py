@@ -67,7 +67,14 @@ class TopicReader:
             if fresh:
                 chunks.append(Chunk(tp.partition, fresh))
                 self._positions[tp.partition] = fresh[-1].offset + 1
+        await self._learn_beginnings()
         return chunks
+
+    async def _learn_beginnings(self) -> None:
+        """Of partitions that gave nothing yet: retention may have taken everything, and the log begins at its end."""
+        for tp in self._assigned:
+            if tp.partition not in self._positions and self._client.highwater(tp) is not None:
+                self._positions[tp.partition] = await self._client.position(tp)
 
     def _follow(self) -> None:
         """Puts the positions back after the client has assigned partitions: it begins each of them anew."""

@@ -1,10 +1,12 @@
 """What all tests share: a real broker, a real ClickHouse engine, hypothesis profiles.
 
-Tests marked `containers` run where a Docker engine answers, and are deselected where none does: the header line says
-which. The hypothesis profile `ci` repeats the same examples each time, `dev` searches on.
+Tests marked `containers` run where a Docker engine answers, those marked `apache_kafka` where Java and Maven are, and
+in CI always; elsewhere they are deselected: the header lines say so. `--broker kafka` has all tests that need a broker
+run on Apache Kafka. The hypothesis profile `ci` repeats the same examples each time, `dev` searches on.
 """
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from connect.config import ClickHouseConfig, KafkaConfig
+from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
 
@@ -24,21 +27,34 @@ settings.register_profile("dev", deadline=None, suppress_health_check=_SLOW_MACH
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 STOP_S = 10.0
-DOCKER = pytest.StashKey[bool]()
+Broker = EmbeddedBroker | ApacheKafka
+MISSING = pytest.StashKey[dict[str, str]]()
+"""Marker to why tests with it are deselected."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--broker", choices=["tansu", "kafka"], default="tansu", help="what tests use that need a broker")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[DOCKER] = docker_answers()
+    missing = {}
+    if not docker_answers():
+        missing["containers"] = "no Docker engine answers"
+    if not (os.environ.get("CI") or (shutil.which("java") and shutil.which("mvn"))):
+        missing["apache_kafka"] = "Java or Maven is missing"
+    config.stash[MISSING] = missing
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return "containers: " + ("taken" if config.stash[DOCKER] else "deselected, no Docker engine answers")
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    missing = config.stash[MISSING]
+    return [
+        f"{marker}: " + (f"deselected, {missing[marker]}" if marker in missing else "taken")
+        for marker in ("containers", "apache_kafka")
+    ]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.stash[DOCKER]:
-        return
-    without = [item for item in items if item.get_closest_marker("containers") is not None]
+    without = [item for item in items if any(item.get_closest_marker(marker) for marker in config.stash[MISSING])]
     if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in set(without)]
@@ -65,12 +81,44 @@ def free_port() -> int:
         return port
 
 
+def new_broker(kind: str, folder: Path) -> Broker:
+    """One on free ports, not started, with what it writes in a folder.
+
+    Args:
+        kind: `tansu` or `kafka`.
+    """
+    if kind == "tansu":
+        return EmbeddedBroker(free_port(), folder / "broker.log")
+    return ApacheKafka(Ports(free_port(), free_port()), folder / "kafka", folder / "broker.log")
+
+
+def config_of(broker: Broker) -> KafkaConfig:
+    """How its clients reach it."""
+    return KafkaConfig(bootstrap=broker.address, idempotent=isinstance(broker, ApacheKafka))
+
+
+@pytest.fixture(scope="session")
+def broker_kind(request: pytest.FixtureRequest) -> str:
+    """What `--broker` says."""
+    kind: str = request.config.getoption("--broker")
+    return kind
+
+
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConfig]:
-    """An embedded broker of the module's own, empty at its start."""
-    service = EmbeddedBroker(free_port(), tmp_path_factory.mktemp("broker") / "broker.log")
+def broker(tmp_path_factory: pytest.TempPathFactory, broker_kind: str) -> Iterator[KafkaConfig]:
+    """A broker of the module's own, empty at its start."""
+    service = new_broker(broker_kind, tmp_path_factory.mktemp("broker"))
     service.start()
-    yield KafkaConfig(bootstrap=service.address, idempotent=False)
+    yield config_of(service)
+    service.stop(STOP_S)
+
+
+@pytest.fixture
+def kafka(tmp_path: Path, broker_kind: str) -> Iterator[KafkaConfig]:
+    """A broker of the test's own, empty: logs begin at offset 0, groups know nothing."""
+    service = new_broker(broker_kind, tmp_path)
+    service.start()
+    yield config_of(service)
     service.stop(STOP_S)
 
 

@@ -27,11 +27,11 @@ def kafka_config(loaded: Loaded, *, client_id: str = "watchkeeper-cli") -> Kafka
     if settings.kafka.bootstrap:
         return kafka_at(settings, settings.kafka.bootstrap, client_id=client_id)
     found = running(settings)
-    return kafka_at(settings, found.kafka, client_id=client_id, embedded=instance.KAFKA in found.embedded)
+    return kafka_at(settings, found.kafka, client_id=client_id, forgetful=found.forgetful)
 
 
-def kafka_at(settings: Settings, bootstrap: str, *, client_id: str, embedded: bool = False) -> KafkaConfig:
-    """The same settings with an address. The embedded broker has no idempotent producers."""
+def kafka_at(settings: Settings, bootstrap: str, *, client_id: str, forgetful: bool = False) -> KafkaConfig:
+    """The same settings with an address. A broker that keeps nothing has no idempotent producers."""
     kafka = settings.kafka
     return KafkaConfig(
         bootstrap=bootstrap,
@@ -42,7 +42,7 @@ def kafka_at(settings: Settings, bootstrap: str, *, client_id: str, embedded: bo
         sasl_password=kafka.sasl_password,
         ca_file=kafka.ca_file,
         compression=None if kafka.compression == "none" else kafka.compression,
-        idempotent=kafka.idempotent and not embedded,
+        idempotent=kafka.idempotent and not forgetful,
     )
 
 

@@ -60,11 +60,11 @@ def _main(
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0917  (options, all of them named)
     data_dir: DataDir = None,
     config: Config = None,
     port_base: Annotated[
-        int | None, typer.Option("--port-base", help="First of the five ports.", metavar="N", show_default=False)
+        int | None, typer.Option("--port-base", help="First of the five or six ports.", metavar="N", show_default=False)
     ] = None,
     for_s: Annotated[
         float | None, typer.Option("--for", help="End by itself after so many seconds.", metavar="SECONDS", min=0)
@@ -72,6 +72,10 @@ def up(
     no_screen: Annotated[bool, typer.Option("--no-screen", help="Plain lines instead of the live screen.")] = False,
     kafka: Annotated[
         str | None, typer.Option("--kafka", help="Use these brokers instead of the embedded one.", metavar="HOST:PORT")
+    ] = None,
+    broker: Annotated[
+        Literal["tansu", "kafka"] | None,
+        typer.Option("--broker", help="The broker to embed: Tansu, or Apache Kafka (needs Java and Maven)."),
     ] = None,
     clickhouse: Annotated[
         str | None,
@@ -89,6 +93,7 @@ def up(
         "port_base": port_base,
         "kafka": {"bootstrap": kafka},
         "clickhouse": {"address": clickhouse},
+        "embedded": {"broker": broker},
     }
     raise typer.Exit(run(arguments, config=config, for_s=for_s, screen=not no_screen, picture=picture))
 
@@ -184,7 +189,11 @@ def emit(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Emit records as a producer would. Missing v, source, boot, seq, sent_ms and at_ms are filled in."""
+    """Emit records as a producer would. Missing v, source, boot, seq, sent_ms and at_ms are filled in.
+
+    A line that is no record of the topic is told with its number and left out; the others are sent. Exit code: 0 when
+    all were, 1 otherwise.
+    """
     from watchkeeper.commands.emit import run
 
     arguments = {"data_dir": data_dir, "source": source}

@@ -55,6 +55,7 @@ class Instance:
         kafka: Bootstrap servers.
         clickhouse: HOST:PORT of the HTTP interface.
         embedded: Which of `kafka` and `clickhouse` the instance runs itself.
+        forgetful: Whether its broker keeps nothing when it ends, and has no idempotent producers.
     """
 
     pid: int
@@ -63,6 +64,7 @@ class Instance:
     kafka: str
     clickhouse: str
     embedded: tuple[str, ...]
+    forgetful: bool
     processes: Mapping[str, ProcessEntry] = field(default_factory=dict)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from watchkeeper import addresses
 from watchkeeper.asking import Endpoint, get, status_of
+from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
 from watchkeeper.instance import CLICKHOUSE, KAFKA
@@ -45,6 +46,11 @@ class Layout:
         return (*(() if kafka else (KAFKA,)), *(() if clickhouse else (CLICKHOUSE,)))
 
     @property
+    def forgetful(self) -> bool:
+        """Whether the broker keeps nothing when it ends."""
+        return KAFKA in self.embedded and self.settings.embedded.broker == "tansu"
+
+    @property
     def kafka(self) -> str:
         """Bootstrap servers."""
         return self.settings.kafka.bootstrap or f"127.0.0.1:{self.settings.port_base}"
@@ -62,7 +68,9 @@ class Layout:
     @property
     def ports(self) -> Mapping[str, int]:
         """Every port that is opened here, by what opens it."""
-        mine = {"the broker": self.settings.port_base} if KAFKA in self.embedded else {}
+        mine = {"the broker": self._broker_ports.clients} if KAFKA in self.embedded else {}
+        if KAFKA in self.embedded and not self.forgetful:
+            mine["the broker's controller"] = self._broker_ports.controller
         if CLICKHOUSE in self.embedded:
             mine["ClickHouse"] = self.settings.port_base + 1
         return mine | {f"the metrics of {role}": self.settings.metrics_port(role) for role in ROLES}
@@ -71,15 +79,23 @@ class Layout:
         """HOST:PORT of a role's /metrics and /status; empty of the broker and of ClickHouse."""
         return f"127.0.0.1:{self.settings.metrics_port(name)}" if name in ROLES else ""
 
+    @property
+    def _broker_ports(self) -> Ports:
+        return Ports(self.settings.port_base, self.settings.port_base + 5)
+
     def broker(self) -> Command:
-        """The embedded broker.
+        """The broker of this instance.
 
         Raises:
             BadSettings: Its program is missing.
         """
         named = self.settings.embedded.broker_binary
-        service = EmbeddedBroker(
-            self.settings.port_base, self._log(BROKER), program=Path(named).expanduser() if named else None
+        service: EmbeddedBroker | ApacheKafka = (
+            EmbeddedBroker(
+                self.settings.port_base, self._log(BROKER), program=Path(named).expanduser() if named else None
+            )
+            if self.forgetful
+            else ApacheKafka(self._broker_ports, self.folder / "kafka", self._log(BROKER))
         )
         return self._command(BROKER, tuple(service.command()), _inherited())
 
@@ -106,7 +122,7 @@ class Layout:
 
     def _settings(self, epoch: str) -> Settings:
         """What the children are told."""
-        ours, forgets = self.settings, KAFKA in self.embedded
+        ours, forgets = self.settings, self.forgetful
         kafka = {"bootstrap": self.kafka, "idempotent": ours.kafka.idempotent and not forgets}
         return ours.model_copy(
             update={

@@ -28,7 +28,7 @@ DEATHS_AT_START = 3
 
 HOLD_S = 4.0
 STOP_S = 10.0
-STOP_ORDER = (("collect", 2.0), ("process", 4.5), ("sink", 4.0), (CLICKHOUSE, 3.0), (BROKER, 1.0))
+STOP_ORDER = (("collect", 2.0), ("process", 4.5), ("sink", 4.0), (CLICKHOUSE, 3.0), (BROKER, 3.0))
 """Who stops after whom, and the most each may take; what is left of `STOP_S` may be less."""
 
 
@@ -62,6 +62,8 @@ class Pipeline:
 
     async def _start_services(self, progress: Progress) -> None:
         if KAFKA in self.layout.embedded:
+            if not self.layout.forgetful:
+                await self._resolve_jars(progress)
             with progress.step(BROKER) as step:
                 await self._start_broker()
                 step.detail = f"Kafka at {self.layout.kafka}"
@@ -73,10 +75,20 @@ class Pipeline:
                 await self._started(CLICKHOUSE, SERVICE_READY_S)
                 step.detail = f"HTTP at {self.layout.clickhouse}"
 
+    async def _resolve_jars(self, progress: Progress) -> None:
+        """What Apache Kafka needs of Java and Maven; takes a while the first time."""
+        from watchkeeper.embedded.apache_kafka import jars
+
+        with progress.step("jars") as step:
+            await asyncio.to_thread(jars.java)
+            step.detail = "there" if await asyncio.to_thread(jars.installed) else "downloaded by Maven"
+            await asyncio.to_thread(jars.class_path)
+
     async def _start_broker(self) -> None:
-        self.epoch = secrets.token_hex(8)
+        forgetful = self.layout.forgetful
+        self.epoch = secrets.token_hex(8) if forgetful else self.layout.settings.epoch
         if BROKER not in self.children:
-            self._add(Child(self.layout.broker(), say=self._journal.say, restart=False))
+            self._add(Child(self.layout.broker(), say=self._journal.say, restart=not forgetful))
         await self._started(BROKER, SERVICE_READY_S)
 
     async def _start_roles(self, progress: Progress) -> None:
@@ -152,7 +164,7 @@ class Pipeline:
         """Why the embedded broker should be replaced, if it should: it never frees memory."""
         child, limits = self.children.get(BROKER), self.layout.settings.embedded
         memory = memory_of(child.pid) if child else None
-        if child is None or memory is None:
+        if child is None or memory is None or not self.layout.forgetful:
             return None
         if memory > limits.broker_memory_mb * 1_000_000:
             return f"holds {memory / 1e6:.0f} MB"

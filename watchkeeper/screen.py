@@ -134,12 +134,19 @@ def status_line(view: View) -> str:
     """One plain line, for where no terminal is."""
     states = ", ".join(f"{process.name} {process.health}" for process in view.processes)
     rates = {process.name: process.per_s for process in view.processes if process.per_s is not None}
-    firing = "unknown" if view.alerts is None else str(len(view.alerts))
     lag = sum(process.lag or 0 for process in view.processes)
     return (
         f"{time_of_day(view.now_ms)} {states}; samples/s {rates.get('process', 0):.0f}, lag {lag},"
-        f" newest rollup {rollup_age(view)}, firing {firing}"
+        f" newest rollup {rollup_age(view)}, firing {_firing(view)}"
     )
+
+
+def _firing(view: View) -> str:
+    """How many alerts fire; of how many it is not known any more, since their data stopped."""
+    if view.alerts is None:
+        return "unknown"
+    stale = sum(alert.state == "stale" for alert in view.alerts)
+    return f"{len(view.alerts) - stale}" + (f", stale {stale}" if stale else "")
 
 
 def rollup_age(view: View) -> str:

@@ -207,13 +207,14 @@ class SinkSettings(Section):
 class EmbeddedSettings(Section):
     """The broker and the ClickHouse that `watchkeeper up` starts."""
 
-    broker_binary: str = Field(
-        default="", description="Path of the broker's program; empty: the one that is installed."
+    broker: Literal["tansu", "kafka"] = Field(
+        default="tansu", description="`tansu`: in memory, brought along; `kafka`: Apache Kafka, needs Java and Maven."
     )
+    broker_binary: str = Field(default="", description="Path of Tansu's program; empty: the one that is installed.")
     broker_memory_mb: int = Field(
-        default=256, ge=16, description="Memory at which the broker is replaced by a new one; it never frees any."
+        default=256, ge=16, description="Memory at which Tansu is replaced by a new one; it never frees any."
     )
-    broker_age_h: float = Field(default=24.0, gt=0, description="Age at which the broker is replaced by a new one.")
+    broker_age_h: float = Field(default=24.0, gt=0, description="Age at which Tansu is replaced by a new one.")
 
 
 class Settings(BaseSettings):
@@ -230,7 +231,12 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Everything that an instance keeps on disk.")
-    port_base: int = Field(default=17_600, ge=1_024, le=65_531, description="First of the five ports of `up`.")
+    port_base: int = Field(
+        default=17_600,
+        ge=1_024,
+        le=65_530,
+        description="First of the ports of `up`: five, and one more with Apache Kafka.",
+    )
     source: Source = Field(
         default_factory=socket.gethostname, description="Name under which this machine's records are emitted."
     )

@@ -129,6 +129,7 @@ class Up:
             kafka=self._layout.kafka,
             clickhouse=self._layout.clickhouse,
             embedded=self._layout.embedded,
+            forgetful=self._layout.forgetful,
             processes=self._pipeline.entries(),
         )
         if instance != self._written:

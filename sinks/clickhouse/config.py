@@ -11,7 +11,8 @@ class SinkConfig:
     """What the sink needs to know.
 
     Attributes:
-        epoch: Incarnation of the topics; it stands beside raw rows, and tells states of alerts apart.
+        epoch: Incarnation of the topics; it stands beside raw rows, and tells states of alerts apart. Empty: each
+            topic's own id is asked from Kafka.
         group: Consumer group. All sinks into one ClickHouse share it.
         session_timeout_s: A sink that was silent for so long has lost its partitions.
         prompt_s: How long a rollup row or an alert waits for company before it is inserted.

@@ -9,6 +9,7 @@ from typing import Any
 from connect.kafka import COMMIT_REFUSED, Consumer, KafkaError, RebalanceListener, TopicPartition
 from connect.offsets import end_offsets
 from connect.telemetry import Figures
+from connect.topic_ids import watch_epochs
 from schemas.rules import WINDOW_MS
 from schemas.topics import INPUTS, ROLLUPS
 from sinks.clickhouse.config import SinkConfig
@@ -25,6 +26,9 @@ REVOKE_S = 2.0
 LOOK_S = 0.05
 ENDS_S = 5.0
 """How often the ends of the partitions are asked for while nothing is fetched, which would tell them."""
+
+EPOCHS_S = 5.0
+"""How soon a topic that was deleted and created again is noticed."""
 
 _RAW = frozenset(topic.name for topic in INPUTS)
 
@@ -107,6 +111,8 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
             group.create_task(self._refresh())
             group.create_task(self._commits())
             group.create_task(self._watch_ends())
+            if not self._config.epoch:
+                group.create_task(self._watch_epochs())
 
     async def _follow(self, lane: Lane) -> None:
         while not self._stopping.is_set():
@@ -135,6 +141,15 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
                 with suppress(KafkaError, TimeoutError):
                     self._ends = await end_offsets(self._config.kafka, self.tables)
                     self._starts = {tp: await self._position(tp) for tp in self._consumer.assignment()}
+
+    async def _watch_epochs(self) -> None:
+        watching = asyncio.create_task(watch_epochs(self._config.kafka, self._shared.epochs, every_s=EPOCHS_S))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (watching, stopping):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
 
     async def _pause(self, seconds: float) -> bool:
         """Waits; whether the work is over."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from connect.kafka import Consumer, TopicPartition
 from connect.outbox import Message, Outbox
+from connect.topic_ids import TopicReplaced
 from schemas.deadletters import Fault, dead_letter
 from schemas.errors import BadRecord, PermanentError, Reason
 from schemas.topics import DEADLETTERS, INPUTS
@@ -47,7 +48,7 @@ class Shared:
     writer: Writer
     letters: Outbox
     metrics: Metrics
-    epoch: str
+    epochs: Mapping[str, str]
 
 
 Stored = Callable[[str, Batch, dict[TopicPartition, int]], None]
@@ -95,7 +96,10 @@ class Lane:
 
     async def _take(self, fetched: dict[TopicPartition, list[Record]]) -> None:
         for tp, records in fetched.items():
-            self.read.setdefault(tp, records[0].offset)
+            if records[0].offset < self.read.setdefault(tp, records[0].offset):
+                raise TopicReplaced(
+                    f"Offsets of {tp.topic}/{tp.partition} begin anew: this process begins anew as well"
+                )
         # In a thread, so that heartbeats go on beside a large batch.
         batches = await asyncio.to_thread(self._decoded, fetched)
         for tp, batch in batches.items():
@@ -109,7 +113,9 @@ class Lane:
                 await self._store(tp.topic)
 
     def _decoded(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, Batch]:
-        return {tp: self._tables[tp.topic].read(records, self._shared.epoch) for tp, records in fetched.items()}
+        return {
+            tp: self._tables[tp.topic].read(records, self._shared.epochs[tp.topic]) for tp, records in fetched.items()
+        }
 
     async def flush(self) -> None:
         """Stores everything that was taken."""
@@ -157,6 +163,6 @@ class Lane:
             place = (record.topic, record.partition, record.offset)
             by_record.setdefault(place, (record, []))[1].append(Fault(reason=bad.reason, detail=bad.detail))
         for (topic, partition, offset), (record, faults) in by_record.items():
-            where = (topic, self._shared.epoch or "unknown", partition, offset)
+            where = (topic, self._shared.epochs[topic], partition, offset)
             key, value = dead_letter(where, record.key, record.value, faults=faults, refused_by="sink")
             yield Message(DEADLETTERS.name, key, value)

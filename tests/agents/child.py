@@ -1,4 +1,6 @@
-"""One worker in a process of its own: `python -m tests.agents.child '{"bootstrap": ..., "config": {...}}'`.
+"""One worker in a process of its own.
+
+`python -m tests.agents.child '{"bootstrap": ..., "idempotent": ..., "config": {...}}'`.
 
 Bugs can be planted, since none is known that does the same:
 
@@ -73,7 +75,7 @@ def main() -> int:
         plant_at(*options["hang_at"], bug=hang)
     if "lose" in options:
         lose(options["lose"])
-    kafka = KafkaConfig(bootstrap=options["bootstrap"], idempotent=False)
+    kafka = KafkaConfig(bootstrap=options["bootstrap"], idempotent=options["idempotent"])
     with Telemetry("process", port=options.get("port")) as telemetry:
         return process(ProcessConfig(kafka=kafka, **options["config"]), telemetry)
 

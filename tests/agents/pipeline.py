@@ -92,7 +92,8 @@ class Pipeline:
 
     def worker(self, *, bug: dict[str, Any] | None = None, **config: Any) -> Worker:
         """Starts a worker, with a bug planted where one is given (see `tests.agents.child`)."""
-        options = {"bootstrap": self.kafka.bootstrap, "config": FAST | config, **(bug or {})}
+        reach = {"bootstrap": self.kafka.bootstrap, "idempotent": self.kafka.idempotent}
+        options = {**reach, "config": FAST | config, **(bug or {})}
         output = self.folder / f"worker-{len(self.workers)}.log"
         with output.open("wb") as log:
             process = subprocess.Popen(

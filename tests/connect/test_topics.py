@@ -8,13 +8,13 @@ import pytest
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, NotLeaderForPartitionError
 
 from connect import outbox as module
-from connect.admin import create_topics, list_topics, topic_epoch, wait_until_ready
+from connect.admin import create_topics, list_topics, wait_until_ready
 from connect.config import KafkaConfig
 from connect.kafka import producer
 from connect.offsets import end_offsets
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
-from schemas.errors import BadSettings, BrokerUnavailable, PermanentError
+from schemas.errors import BrokerUnavailable, PermanentError
 from schemas.topics import ALERT_STATES, LOGS, SAMPLES, TOPICS
 from tests.conftest import free_port
 
@@ -55,11 +55,6 @@ async def test_a_broker_that_is_away_is_named_with_a_question_that_helps() -> No
         await wait_until_ready(config, 0.5)
 
 
-async def test_an_incarnation_that_is_not_known_asks_for_the_setting() -> None:
-    with pytest.raises(BadSettings, match="WATCHKEEPER_EPOCH"):
-        await topic_epoch(KafkaConfig(bootstrap="127.0.0.1:1"), SAMPLES.name)
-
-
 @pytest.mark.parametrize("counts", [{}, {0: 1}, {0: 2, 1: 1}, {0: 700, 1: 3, 2: 1_200}])
 async def test_the_end_of_a_partition_is_the_offset_of_its_next_record(
     kafka: KafkaConfig, counts: dict[int, int]
@@ -82,7 +77,7 @@ async def test_a_reader_begins_where_it_is_told_and_gives_no_record_twice(kafka:
         while not reader.caught_up():
             for partition, records in await reader.read(timeout_s=0.1):
                 found[partition] += [record.offset for record in records]
-        assert (reader.positions, reader.lag()) == ({0: 1_000, 1: 10}, 0)
+        assert (reader.positions, reader.lag()) == ({0: 1_000, 1: 10, 2: 0, 3: 0}, 0)
         await write(kafka, {1: 5})
         while len(found[1]) < 15:
             for partition, records in await reader.read(timeout_s=0.1):

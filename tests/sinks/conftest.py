@@ -1,15 +1,12 @@
-"""Our tables in the module's ClickHouse, emptied for each test; a broker of its own for each test that asks."""
+"""Our tables in the module's ClickHouse, emptied for each test."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from connect.clickhouse import Store
-from connect.config import ClickHouseConfig, KafkaConfig
+from connect.config import ClickHouseConfig
 from sinks.clickhouse.migrate import migrate
-from tests.conftest import free_port
-from watchkeeper.embedded.broker import EmbeddedBroker
 
 
 @pytest.fixture
@@ -27,11 +24,3 @@ def store(empty_store: Store) -> Store:
     """With our tables and views, empty."""
     migrate(empty_store)
     return empty_store
-
-
-@pytest.fixture
-def kafka(tmp_path: Path) -> Iterator[KafkaConfig]:
-    service = EmbeddedBroker(free_port(), tmp_path / "broker.log")
-    service.start()
-    yield KafkaConfig(bootstrap=service.address, idempotent=False)
-    service.stop(5.0)

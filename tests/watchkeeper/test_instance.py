@@ -18,6 +18,7 @@ INSTANCE = Instance(
     kafka="127.0.0.1:17600",
     clickhouse="127.0.0.1:17601",
     embedded=("kafka", "clickhouse"),
+    forgetful=True,
     processes={"collect": ProcessEntry(pid=7, state="running", restarts=2, started_ms=5, metrics="127.0.0.1:17602")},
 )
 

@@ -90,7 +90,7 @@ def show(arguments: Nested, config: Path | None, *, firing: bool, limit: int, as
         )
         for alert in alerts
     ]
-    table(("status", "severity", "rule", "entity", "since", "resolved", ""), rows, empty="there were no alerts")
+    table(("status", "severity", "rule", "entity", "since", "resolved", "summary"), rows, empty="there were no alerts")
 
 
 def _alert(row: Sequence[Any]) -> dict[str, Any]:

@@ -38,7 +38,10 @@ def _drawn(columns: Sequence[str], rows: Sequence["Sequence[str | Text]"]) -> No
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for title in columns:
+        # Folded, never cut: the end of a summary or of a time is what someone looks for.
+        drawn.add_column(title, overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     Console().print(drawn)

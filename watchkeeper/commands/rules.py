@@ -24,7 +24,7 @@ def show(arguments: Nested, config: Path | None, *, as_json: bool) -> None:
     rows = [
         (
             record.rule.id,
-            "" if record.rule.enabled else "off",
+            "on" if record.rule.enabled else "off",
             condition(record.rule),
             str(record.version),
             f"{record.by}, {moment(record.at_ms)}",
@@ -32,7 +32,7 @@ def show(arguments: Nested, config: Path | None, *, as_json: bool) -> None:
         for record in present
         if record.rule is not None
     ]
-    table(("rule", "", "alerts when", "version", "decided by"), rows, empty="no rules are in force")
+    table(("rule", "state", "alerts when", "version", "decided by"), rows, empty="no rules are in force")
 
 
 def condition(rule: Rule) -> str:
@@ -55,6 +55,9 @@ def check(path: Path) -> None:
         BadSettings: With every fault.
     """
     file = load_rules(path)
+    if not file.rules:
+        print(f"{path}: no rules; `watchkeeper rules apply --prune` with it removes all that are in force")
+        return
     print(f"{path}: {counted(len(file.rules), 'rule')}, all good")
     _delays(file.rules)
 

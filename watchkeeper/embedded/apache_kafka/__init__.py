@@ -1,0 +1,1 @@
+"""Apache Kafka on this machine, in KRaft mode: its jars from Maven, run with Java."""
