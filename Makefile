@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fmt docs coverage lock clean
+.PHONY: help run test check bench chaos fmt docs coverage lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,9 @@ check: $(VENV)/.dev ## Style, types, architecture, and drift of everything that 
 
 bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks.json.
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(VENV)/.dev ## Every fault many times under load, and a table of what was lost or double; needs Java and Maven.
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 fmt: $(VENV)/.dev ## Format the code and repair what can be repaired.
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ from connect.reader import TopicReader
 from schemas.topics import ROLLUPS
 from schemas.wire import decode_rollups
 from tests.agents.pipeline import Rollups
-from tests.e2e.oracle import Key, Total, plain_fold
+from tests.chaos.oracle import Key, Total, plain_fold
 
 Totals = Mapping[Key, Total]
 

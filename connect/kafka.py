@@ -1,6 +1,7 @@
 """Kafka clients with the options that this project stands on, set in one place."""
 
 import asyncio
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -82,7 +83,13 @@ async def _abort(client: AIOKafkaProducer) -> None:
                 news.set_result(False)
             if (await asyncio.wait([sending], timeout=ABORT_S / ABORT_STEPS))[0]:
                 break
-    client._message_accumulator.fail_all(KafkaError("the producer was closed"))
+    buffered = client._message_accumulator
+    batches = [*chain.from_iterable(buffered._batches.values()), *buffered._pending_batches]
+    buffered.fail_all(KafkaError("the producer was closed"))
+    for batch in batches:
+        # Nobody waits for room in it any more; asyncio would complain of what that failed with.
+        if batch._drain_waiter.done() and not batch._drain_waiter.cancelled():
+            batch._drain_waiter.exception()
     await client.client.close()
 
 

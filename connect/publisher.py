@@ -192,10 +192,19 @@ class Publisher:
 
     async def _attempt(self, kafka: AIOKafkaProducer, records: Sequence[Waiting]) -> None:
         started = asyncio.get_running_loop().time()
-        async with asyncio.timeout(DELIVERY_S):
-            stamp = b',"sent_ms":%d}' % self._clock()
-            acknowledgements = [await kafka.send(one.topic, one.body + stamp, one.key.encode()) for one in records]
-            await asyncio.gather(*acknowledgements)
+        acknowledgements: list[asyncio.Future[object]] = []
+        try:
+            async with asyncio.timeout(DELIVERY_S):
+                stamp = b',"sent_ms":%d}' % self._clock()
+                for one in records:
+                    sent = await kafka.send(one.topic, one.body + stamp, one.key.encode())
+                    acknowledgements.append(sent)
+                await asyncio.gather(*acknowledgements)
+        except BaseException:
+            # Nobody waits for the others any more; asyncio would complain of what they fail with.
+            for acknowledgement in acknowledgements:
+                acknowledgement.add_done_callback(_forget)
+            raise
         self.published += len(records)
         if self.on_delivered is not None:
             self.on_delivered(asyncio.get_running_loop().time() - started)
@@ -242,3 +251,8 @@ class Publisher:
                 async with asyncio.timeout(left):
                     await self._wake.wait()
             self._keep()
+
+
+def _forget(acknowledgement: "asyncio.Future[object]") -> None:
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()

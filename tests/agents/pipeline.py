@@ -20,7 +20,7 @@ from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from schemas.topics import TOPICS
 from schemas.wire import Mark, Row, Rows, decode_rollups
-from tests.e2e.oracle import MASK, Key, Total, plain_fold
+from tests.chaos.oracle import MASK, Key, Total, plain_fold
 
 ROOT = Path(__file__).parents[2]
 EPOCH = "test-epoch"

@@ -18,7 +18,7 @@ import psutil
 T = TypeVar("T")
 
 
-def free_port_base(count: int = 5) -> int:
+def free_port_base(count: int = 6) -> int:
     """A port P so that P .. P+count-1 can be bound now."""
     for base in range(21_000 + os.getpid() % 1000 * 20, 60_000, count):
         sockets = [socket.socket() for _ in range(count)]
