@@ -27,6 +27,7 @@ from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS  # noqa: E402
 from schemas.rules import WINDOW_MS, AbsenceRule, ThresholdRule  # noqa: E402
 from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
+from tests.connect.brokers import ABILITIES  # noqa: E402
 from watchkeeper.settings import ProcessSettings, Settings  # noqa: E402
 from watchkeeper.sources import fields, variable  # noqa: E402
 
@@ -66,6 +67,15 @@ def _topic_row(topic: Topic, schemas_at: str) -> str:
         parties.read_by,
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def brokers_table() -> str:
+    """What the brokers that `up` starts do, as the tests hold it against them."""
+    head = "| | Tansu | Apache Kafka |\n|---|---|---|\n"
+    answers = {True: "yes", False: "no"}
+    return head + "".join(
+        f"| {ability.title} | {answers[ability.tansu]} | {answers[ability.kafka]} |\n" for ability in ABILITIES
+    )
 
 
 def limits_table() -> str:
@@ -183,6 +193,7 @@ def documents() -> dict[Path, str]:
         "contracts": topics_table(schemas_at="."),
         "settings": settings_table(),
         "metrics": metrics_table(),
+        "brokers": brokers_table(),
         "limits": limits_table(),
         "decisions": decisions_table(),
         "rule-fields": rule_fields(ThresholdRule, shared=True),

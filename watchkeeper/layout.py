@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from schemas.topics import INPUTS
 from watchkeeper import addresses
 from watchkeeper.asking import Endpoint, get, status_of
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
@@ -123,7 +124,10 @@ class Layout:
     def _settings(self, epoch: str) -> Settings:
         """What the children are told."""
         ours, forgets = self.settings, self.forgetful
-        kafka = {"bootstrap": self.kafka, "idempotent": ours.kafka.idempotent and not forgets}
+        kafka: dict[str, Any] = {"bootstrap": self.kafka, "idempotent": ours.kafka.idempotent and not forgets}
+        if forgets:
+            # There is one worker, and each partition's ticks stay in the broker's memory.
+            kafka["partitions"] = {topic.name: 1 for topic in INPUTS} | ours.kafka.partitions
         return ours.model_copy(
             update={
                 "epoch": epoch,
