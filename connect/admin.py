@@ -17,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_MS = 10_000
 RETRY_S = 0.1
+REPLICAS = 3
+"""One broker may fail then, and one more be under repair, without a record being lost or refused for long."""
 
 
 @asynccontextmanager
@@ -68,9 +70,12 @@ async def wait_until_ready(config: KafkaConfig, deadline_s: float) -> None:
 
 
 async def create_topics(
-    config: KafkaConfig, topics: Iterable[Topic], *, partitions: Mapping[str, int] | None = None, replication: int = 1
+    config: KafkaConfig,
+    topics: Iterable[Topic],
+    *,
+    partitions: Mapping[str, int] | None = None,
 ) -> list[str]:
-    """Creates the topics that are not there yet; their names.
+    """Creates the topics that are not there yet, on as many brokers as there are, at most `REPLICAS`; their names.
 
     A topic that is there keeps its partitions: more of them would send a source's records elsewhere than before.
     """
@@ -82,6 +87,7 @@ async def create_topics(
         if has is not None and has != wanted:
             _LOG.warning("Topic %s has %d partitions, not %d; it is kept", topic.name, has, wanted)
     async with client(config) as admin:
+        replication = min(REPLICAS, len((await admin.describe_cluster())["brokers"]))
         for topic in missing:
             try:
                 await admin.create_topics([_new(topic, counts.get(topic.name, topic.partitions), replication)])
@@ -93,6 +99,9 @@ async def create_topics(
 def _new(topic: Topic, partitions: int, replication: int) -> NewTopic:
     configs = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": str(topic.retention_ms)}
     configs["max.message.bytes"] = str(MAX_REQUEST_BYTES)
+    if replication == REPLICAS:
+        # What is acknowledged stands on two brokers.
+        configs["min.insync.replicas"] = str(REPLICAS - 1)
     return NewTopic(topic.name, num_partitions=partitions, replication_factor=replication, topic_configs=configs)
 
 

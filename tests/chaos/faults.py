@@ -1,5 +1,6 @@
 """The faults: what is done to a running instance, how often, and on which broker."""
 
+import asyncio
 import os
 import random
 import signal
@@ -11,6 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from connect.admin import client
+from tests.chaos.proxy import Mode
+from tests.chaos.stage import Stage, Staged, cluster, embedded_kafka, embedded_tansu, proxied
+from tests.conftest import STOP_S
 from tests.e2e.running import Running, eventually
 
 PAUSE_S = 6.0
@@ -19,6 +24,7 @@ PAUSE_S = 6.0
 SESSION_S = 10.0
 JOIN_S = 3.0
 MAX_EXTRA = 3
+BROKEN_S = (3.0, 12.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,25 +33,25 @@ class Fault:
 
     Attributes:
         title: For the table.
-        broker: `tansu`, or `kafka` for Apache Kafka.
-        strike: Does it to an instance under load so many times.
+        stage: Where it happens.
+        strike: Does it there under load, so many times.
         short: How many times in CI.
         long: How many times in `make chaos`.
     """
 
     title: str
-    broker: str
-    strike: Callable[[Running, random.Random, int], None]
+    stage: Staged
+    strike: Callable[[Stage, random.Random, int], None]
     short: int
     long: int
 
 
-def kills(victims: Sequence[str], instance: Running, numbers: random.Random, count: int) -> None:
+def kills(victims: Sequence[str], stage: Stage, numbers: random.Random, count: int) -> None:
     """kill -9 of one process after another, each at a random moment."""
     killed = 0
     while killed < count:
         victim = numbers.choice(victims)
-        pid = eventually(f"{victim} runs", partial(_pid_of, instance, victim), within_s=60)
+        pid = eventually(f"{victim} runs", partial(_pid_of, stage.instance, victim), within_s=60)
         _until(time.monotonic() + numbers.uniform(0.0, PAUSE_S))
         try:
             os.kill(pid, signal.SIGKILL)
@@ -54,8 +60,9 @@ def kills(victims: Sequence[str], instance: Running, numbers: random.Random, cou
         killed += 1
 
 
-def zombies(instance: Running, numbers: random.Random, count: int) -> None:
+def zombies(stage: Stage, numbers: random.Random, count: int) -> None:
     """A worker is frozen for longer than its session, another takes over, and it thaws."""
+    instance = stage.instance
     with _extra(instance, "process"), _extra(instance, "sink"):
         for _ in range(count):
             pid = eventually("it runs", partial(_pid_of, instance, numbers.choice(("process", "sink"))), within_s=60)
@@ -65,7 +72,7 @@ def zombies(instance: Running, numbers: random.Random, count: int) -> None:
             _until(time.monotonic() + numbers.uniform(2.0, 6.0))
 
 
-def storm(instance: Running, numbers: random.Random, count: int) -> None:
+def storm(stage: Stage, numbers: random.Random, count: int) -> None:
     """Workers join and leave all the time, in order or not."""
     extra: list[subprocess.Popen[bytes]] = []
     try:
@@ -75,7 +82,7 @@ def storm(instance: Running, numbers: random.Random, count: int) -> None:
                 leaving.send_signal(numbers.choice((signal.SIGTERM, signal.SIGKILL)))
                 leaving.wait(30)
             else:
-                extra.append(_worker(instance, "process"))
+                extra.append(_worker(stage.instance, "process"))
             _until(time.monotonic() + JOIN_S)
     finally:
         for one in extra:
@@ -115,34 +122,92 @@ def _until(moment_s: float) -> None:
         time.sleep(left_s)
 
 
+def broken_network(
+    modes: Sequence[Mode], where: Sequence[str], stage: Stage, numbers: random.Random, count: int
+) -> None:
+    """The connections to Kafka or to ClickHouse are delayed, starved, cut or forgotten, again and again."""
+    for number in range(count):
+        proxy = stage.proxies[where[number % len(where)]]
+        proxy.set(modes[(number // len(where)) % len(modes)])
+        _until(time.monotonic() + numbers.uniform(*BROKEN_S))
+        proxy.set(Mode.THROUGH)
+        _until(time.monotonic() + numbers.uniform(1.0, 4.0))
+
+
+def lost_nodes(stage: Stage, numbers: random.Random, count: int) -> None:
+    """kill -9 of one of three nodes after the other; the next one only when all are back."""
+    for _ in range(count):
+        node = numbers.choice(stage.nodes)
+        _until(time.monotonic() + numbers.uniform(0.0, PAUSE_S))
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGKILL)
+        node.stop(STOP_S)
+        _until(time.monotonic() + numbers.uniform(0.0, PAUSE_S))
+        node.start()
+        eventually("every partition has all its replicas", partial(_all_in_sync, stage), within_s=60)
+
+
+def _all_in_sync(stage: Stage) -> bool:
+    async def ask() -> bool:
+        async with client(stage.config) as admin:
+            topics = await admin.describe_topics()
+        partitions = [one for topic in topics for one in topic["partitions"]]
+        return all(len(one["isr"]) == min(len(stage.nodes), len(one["replicas"])) for one in partitions)
+
+    return asyncio.run(ask())
+
+
 OURS = ("collect", "process", "sink", "clickhouse")
+NETWORK = (Mode.LATENCY, Mode.RESET, Mode.HALF_OPEN, Mode.SLOW)
+STORE = (Mode.REFUSE, Mode.ERROR, Mode.SLOW, Mode.HALF_OPEN)
 FAULTS: Mapping[str, Fault] = {
     "kills": Fault(
         title="kill -9 of collect, process, sink, ClickHouse at random moments",
-        broker="tansu",
+        stage=embedded_tansu,
         strike=partial(kills, OURS),
         short=20,
         long=200,
     ),
     "kills-kafka": Fault(
         title="the same on Apache Kafka, and kill -9 of the broker",
-        broker="kafka",
+        stage=embedded_kafka,
         strike=partial(kills, (*OURS, "broker")),
         short=8,
         long=200,
     ),
     "zombies": Fault(
         title="SIGSTOP of process or sink beyond the session timeout, another takes over, SIGCONT",
-        broker="kafka",
+        stage=embedded_kafka,
         strike=zombies,
         short=1,
         long=20,
     ),
     "storm": Fault(
         title="one to four workers join and leave every 3 s, in order or by kill -9",
-        broker="kafka",
+        stage=embedded_kafka,
         strike=storm,
         short=5,
         long=100,
+    ),
+    "nodes": Fault(
+        title="kill -9 of one of three Kafka nodes, acks=all",
+        stage=cluster,
+        strike=lost_nodes,
+        short=2,
+        long=30,
+    ),
+    "network": Fault(
+        title="to Kafka and to ClickHouse: latency, resets, half-open, 1 byte/s",
+        stage=proxied,
+        strike=partial(broken_network, NETWORK, ("kafka", "clickhouse")),
+        short=8,
+        long=120,
+    ),
+    "clickhouse": Fault(
+        title="ClickHouse accepts and closes, answers 500, is slow, is gone",
+        stage=proxied,
+        strike=partial(broken_network, STORE, ("clickhouse",)),
+        short=4,
+        long=80,
     ),
 }

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from connect.config import KafkaConfig
 from tests.chaos.compare import Differences, differences, expected, log_of, stored, unsent
 from tests.chaos.faults import Fault
 from tests.chaos.load import Load, wall_ms
-from tests.e2e.running import Running, eventually, running
+from tests.chaos.stage import Stage
+from tests.e2e.running import eventually
 
 SETTLED_S = 120.0
 
@@ -41,33 +41,32 @@ class Outcome:
 
 def perform(fault: Fault, *, count: int, seed: int, folder: Path) -> Outcome:
     """Starts an instance, has the fault strike under load, and compares when the load is over."""
-    with running(folder / "data", folder / "up.log", "--broker", fault.broker) as instance:
-        config = KafkaConfig(bootstrap=instance.status()["addresses"]["kafka"], idempotent=fault.broker == "kafka")
-        load, began_s = Load(config, seed), time.monotonic()
-        asyncio.run(_strike(fault, instance, load, random.Random(seed), count))
+    with fault.stage(folder) as stage:
+        load, began_s = Load(stage.config, seed), time.monotonic()
+        asyncio.run(_strike(fault, stage, load, random.Random(seed), count))
         seconds, before_ms = time.monotonic() - began_s, wall_ms()
-        found = _settled(instance, config, before_ms)
-        lost = unsent(asyncio.run(log_of(config)), load.acknowledged)
-        assert instance.stop() == 0, instance.tail()
+        found = _settled(stage, before_ms)
+        lost = unsent(asyncio.run(log_of(stage.config)), load.acknowledged)
+        assert stage.instance.stop() == 0, stage.instance.tail()
     return Outcome(count=count, seed=seed, seconds=seconds, unsent=lost, found=found)
 
 
-async def _strike(fault: Fault, instance: Running, load: Load, numbers: random.Random, count: int) -> None:
+async def _strike(fault: Fault, stage: Stage, load: Load, numbers: random.Random, count: int) -> None:
     sending = asyncio.create_task(load.run())
     try:
-        await asyncio.to_thread(fault.strike, instance, numbers, count)
+        await asyncio.to_thread(fault.strike, stage, numbers, count)
     finally:
         load.stop()
         await sending
 
 
-def _settled(instance: Running, config: KafkaConfig, before_ms: int) -> Differences:
+def _settled(stage: Stage, before_ms: int) -> Differences:
     """What differs when nothing differs any more, or after a time that is long enough."""
     found: list[Differences] = []
 
     def nothing_differs() -> bool:
-        log = asyncio.run(log_of(config))
-        have = stored(instance, before_ms=before_ms)
+        log = asyncio.run(log_of(stage.config))
+        have = stored(stage.instance, before_ms=before_ms)
         found.append(differences(expected(log, before_ms=before_ms), have))
         return found[-1].none and found[-1].samples > 0
 

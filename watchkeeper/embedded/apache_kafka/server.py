@@ -25,11 +25,14 @@ appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 
-def properties(*, node: int, port: int, controller_port: int, voters: str, data: Path) -> Mapping[str, str]:
+def properties(
+    *, node: int, port: int, advertised: int, controller_port: int, voters: str, data: Path
+) -> Mapping[str, str]:
     """The settings of one node that is broker and controller.
 
     Args:
         node: Its number in the cluster.
+        advertised: The port that clients are told.
         voters: All nodes, each `NUMBER@HOST:CONTROLLER_PORT`, separated by commas.
         data: Folder of its log.
     """
@@ -40,6 +43,7 @@ def properties(*, node: int, port: int, controller_port: int, voters: str, data:
         "node.id": str(node),
         "controller.quorum.voters": voters,
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{advertised}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(data),
@@ -66,7 +70,7 @@ def properties(*, node: int, port: int, controller_port: int, voters: str, data:
 def main() -> int:
     """Formats, then becomes the broker: this process id is the broker's."""
     parser = argparse.ArgumentParser()
-    for name in ("--node", "--port", "--controller-port"):
+    for name in ("--node", "--port", "--advertised", "--controller-port"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--voters", required=True)
     parser.add_argument("--cluster", default="")
@@ -81,7 +85,12 @@ def main() -> int:
     asked.folder.mkdir(parents=True, exist_ok=True)
     data, settings = asked.folder / "data", asked.folder / PROPERTIES
     known = properties(
-        node=asked.node, port=asked.port, controller_port=asked.controller_port, voters=asked.voters, data=data
+        node=asked.node,
+        port=asked.port,
+        advertised=asked.advertised,
+        controller_port=asked.controller_port,
+        voters=asked.voters,
+        data=data,
     )
     settings.write_text("".join(f"{name} = {value}\n" for name, value in known.items()), encoding="utf-8")
     (asked.folder / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")

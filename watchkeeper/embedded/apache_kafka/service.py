@@ -26,6 +26,7 @@ class ApacheKafka:
         cluster: Of all nodes, this one too, in the order of their numbers; empty: it is the only one.
         number: Its number among them, from 1.
         cluster_id: 22 characters of Base64, the same for all nodes; empty: a new one.
+        advertised: The port that clients are told, where something stands between; 0: that of this node.
     """
 
     name = "broker"
@@ -39,6 +40,7 @@ class ApacheKafka:
         cluster: Sequence[Ports] = (),
         number: int = 1,
         cluster_id: str = "",
+        advertised: int = 0,
     ) -> None:
         self._ports = ports
         self._folder = folder
@@ -46,6 +48,7 @@ class ApacheKafka:
         self._cluster = tuple(cluster) or (ports,)
         self._number = number
         self._cluster_id = cluster_id
+        self._advertised = advertised or ports.clients
         self._child: Child | None = None
 
     @property
@@ -63,6 +66,7 @@ class ApacheKafka:
         voters = ",".join(f"{number}@127.0.0.1:{one.controller}" for number, one in enumerate(self._cluster, 1))
         program = [sys.executable, "-m", "watchkeeper.embedded.apache_kafka.server"]
         program += ["--node", str(self._number), "--port", str(self._ports.clients)]
+        program += ["--advertised", str(self._advertised)]
         program += ["--controller-port", str(self._ports.controller), "--voters", voters]
         return [*program, "--folder", str(self._folder), f"--cluster={self._cluster_id}"]
 
