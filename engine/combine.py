@@ -54,7 +54,7 @@ def merge(one: Combined, other: Combined) -> Combined:
     """Two as one. The one whose first value is earlier comes first.
 
     A counter's growth between them is added; after a fall it counts from zero. Where they overlap in time, as two
-    segments of one window may, the growth from the earliest to the latest value is taken instead.
+    segments of one window may, the growth beyond the end of the earlier one is added instead.
     """
     if (other.first_ms, other.last_ms) < (one.first_ms, one.last_ms):
         one, other = other, one
@@ -68,18 +68,23 @@ def merge(one: Combined, other: Combined) -> Combined:
         first_ms=one.first_ms,
         last=last.last,
         last_ms=last.last_ms,
-        increase=_growth(one, other, last),
+        increase=_growth(one, other),
         zero=one.zero + other.zero,
         positive=_added(one.positive, other.positive),
         negative=_added(one.negative, other.negative),
     )
 
 
-def _growth(one: Combined, other: Combined, last: Combined) -> float:
-    if other.first_ms < one.last_ms:
-        return max(one.increase, other.increase, last.last - one.first)
-    between = other.first - one.last
-    return one.increase + other.increase + (between if between >= 0 else other.first)
+def _growth(one: Combined, other: Combined) -> float:
+    if other.first_ms >= one.last_ms:
+        return one.increase + other.increase + _step(one.last, other.first)
+    beyond = _step(one.last, other.last) if other.last_ms >= one.last_ms else 0.0
+    return max(one.increase + beyond, other.increase)
+
+
+def _step(before: float, after: float) -> float:
+    """From one reading of a counter to the next."""
+    return after - before if after >= before else after
 
 
 def _added(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:

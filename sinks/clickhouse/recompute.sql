@@ -1,6 +1,6 @@
 -- Computes whole buckets of a coarser tier anew, from all rows of the finer one. Rows that are there are replaced: `ver`
 -- is the sum of the `ver` that were read, which only grows. The words with a dollar sign come from tiers.py, the values
--- in braces are bound by the server. Merging is explained in migrations/0003_metrics.sql, and must be the same.
+-- in braces are bound by the server. Merging is explained in migrations/0005_increase.sql, and must be the same.
 
 INSERT INTO watchkeeper_store.$table
 (
@@ -44,7 +44,7 @@ FROM
                     greatest(x.5, y.5),
                     if(
                         y.3 < x.5,
-                        greatest(x.6, y.6, if(y.5 >= x.5, y.4, x.4) - x.2),
+                        greatest(x.6 + if(y.5 >= x.5, if(y.4 >= x.4, y.4 - x.4, y.4), 0.), y.6),
                         x.6 + y.6 + if(y.2 >= x.4, y.2 - x.4, y.2)
                     )
                 ),

@@ -64,6 +64,18 @@ def test_rows_that_overlap_in_time_grow_from_the_earliest_to_the_latest_value() 
     assert merge(outer, inner).last == 9
 
 
+def test_a_late_row_adds_what_a_counter_grew_beyond_the_rows_before_though_it_restarted_there() -> None:
+    """Minute of values 90, 5 | 7 .. 12, and late ones: of the second window 8 .. 15, then 11 within it."""
+    minute = Combined(n=4, sum=0, min=0, max=0, first=90, first_ms=0, last=12, last_ms=40, increase=12)
+    beyond = Combined(n=2, sum=0, min=0, max=0, first=8, first_ms=30, last=15, last_ms=45, increase=7)
+    within = Combined(n=1, sum=0, min=0, max=0, first=11, first_ms=39, last=11, last_ms=39, increase=0)
+    restarted = Combined(n=1, sum=0, min=0, max=0, first=2, first_ms=35, last=2, last_ms=50, increase=0)
+
+    assert merge(minute, beyond).increase == 15
+    assert merge(minute, within).increase == 12
+    assert merge(minute, restarted).increase == 14
+
+
 def test_nothing_combines_to_nothing() -> None:
     assert combine([]) is None
 
