@@ -16,8 +16,8 @@ from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig, VersionedRu
 from schemas.alerts import AlertState, Position
 from schemas.control import RuleControl
 from schemas.errors import BadRecord
+from schemas.rollup_wire import Rows, decode_rollups
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, ROLLUPS
-from schemas.wire import Rows, decode_rollups
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,9 +18,10 @@ from connect.outbox import Message, Outbox
 from engine.checkpoints import Checkpoint
 from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
+from schemas.rollup_wire import Mark
 from schemas.rules import WINDOW_MS
 from schemas.topics import ROLLUPS
-from schemas.wire import Mark, encode
+from schemas.wire import encode
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from benchmarks import stream
 from connect import offsets
 from connect.config import KafkaConfig
 from connect.reader import TopicReader
+from schemas.rollup_wire import decode_rollups
 from schemas.topics import ROLLUPS
-from schemas.wire import decode_rollups
 from tests.agents.pipeline import Rollups
 from tests.chaos.oracle import Key, Total, plain_fold
 

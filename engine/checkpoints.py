@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from engine.fold_config import FoldConfig
 from engine.rows import Ints
 from engine.segments import Segment
+from schemas.rollup_wire import Row, Rows
 from schemas.rollups import ROLLUP_10S
-from schemas.wire import Row, Rows, encode
+from schemas.wire import encode
 
 MAX_MESSAGE_ROWS = 100
 """Longer messages take longer to encode for each row: memory is found for them anew."""

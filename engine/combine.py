@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from engine.sketch import quantile
-from schemas.wire import Row
+from schemas.rollup_wire import Row
 
 Identity = tuple[int, str, str, int, int]
 """Start of the window, topic, epoch, partition, segment: the order in which sums are taken."""

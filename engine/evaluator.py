@@ -10,9 +10,9 @@ from engine.rules import Reading, entity_of, read, selects
 from engine.watermarks import Complete, Input, Watermarks
 from schemas.alerts import AlertState, Outcome, State
 from schemas.dimensions import canonical
+from schemas.rollup_wire import Mark, Rows
 from schemas.rules import WINDOW_MS, AbsenceRule, Rule, ThresholdRule
 from schemas.samples import Kind
-from schemas.wire import Mark, Rows
 
 Entity = tuple[tuple[str, str], ...]
 

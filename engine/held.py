@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.combine import Combined, Identity, combine
+from schemas.rollup_wire import Row, Rows
 from schemas.samples import Kind
-from schemas.wire import Row, Rows
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sketch import buckets_of
+from schemas.rollup_wire import Row
 from schemas.samples import Kind, Sketch
 from schemas.series import Series
-from schemas.wire import Row
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

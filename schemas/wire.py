@@ -1,4 +1,4 @@
-"""The hot path's codec: msgspec structs of samples, ticks and rollups.
+"""The hot path's codec: msgspec structs of samples and ticks.
 
 Everything here agrees with `schemas.reference` on every input: what the structs accept is checked to the same limits,
 and what they refuse is handed to the reference, which says what is wrong and saves the samples that are good. Unknown
@@ -17,29 +17,16 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from schemas import reference
-from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS
 from schemas.errors import BadRecord
-from schemas.records import MAX_INT64, MAX_RECORD_BYTES
+from schemas.records import MAX_RECORD_BYTES
 from schemas.samples import MAX_SAMPLES, Kind
 from schemas.series import Decoded, Series, series_of
+from schemas.structs import REFUSED, Dimensions, Epoch, Metric, Millis, Source
 
 TICK_PREFIX = b'{"tick":'
 """Every tick begins with these bytes, and no other record does: its first field is `tick`, without a space."""
 
 MAX_CACHED_SERIES = 200_000
-
-_Millis = Annotated[int, Meta(ge=0, le=MAX_INT64)]
-_Metric = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.:/-]*\Z")]
-_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
-_Dimensions = Annotated[dict[_Name, Annotated[str, Meta(max_length=MAX_VALUE_CHARS)]], Meta(max_length=MAX_DIMENSIONS)]
-_Hex64 = Annotated[str, Meta(min_length=16, max_length=16)]
-_Source = Annotated[str, Meta(min_length=1, max_length=256)]
-_Epoch = Annotated[str, Meta(min_length=1, max_length=64)]
-_Topic = Annotated[str, Meta(min_length=1, max_length=249)]
-_Partition = Annotated[int, Meta(ge=0, le=2**31)]
-_Bucket = Annotated[int, Meta(ge=-99_999, le=99_999)]
-_Buckets = dict[_Bucket, Annotated[int, Meta(ge=1, le=MAX_INT64)]]
-_KindName = Literal["gauge", "delta", "cumulative", "sketch"]
 
 
 class Sample(Struct, gc=False, forbid_unknown_fields=True):
@@ -49,7 +36,7 @@ class Sample(Struct, gc=False, forbid_unknown_fields=True):
     value: float
     kind: Literal["gauge", "delta", "cumulative"] = "gauge"
     dimensions: Raw = Raw(b"")
-    at_ms: _Millis | None = None
+    at_ms: Millis | None = None
     sketch: None = None
 
 
@@ -57,11 +44,11 @@ class SampleRecord(Struct, gc=False, forbid_unknown_fields=True):
     """A record of `metrics.samples`. Metric names and dimensions are checked when their series is first seen."""
 
     v: Literal[1]
-    source: _Source
+    source: Source
     boot: Annotated[str, Meta(min_length=1, max_length=64)]
-    seq: _Millis
-    sent_ms: _Millis
-    at_ms: _Millis
+    seq: Millis
+    sent_ms: Millis
+    at_ms: Millis
     samples: Annotated[list[Sample], Meta(min_length=1, max_length=MAX_SAMPLES)]
 
 
@@ -69,83 +56,19 @@ class Tick(Struct, forbid_unknown_fields=True):
     """A tick, see `schemas.samples.Tick`. `tick` must stay the first field."""
 
     tick: Literal[1]
-    epoch: _Epoch
-    at_ms: _Millis
-    seq: _Millis = 0
+    epoch: Epoch
+    at_ms: Millis
+    seq: Millis = 0
 
 
-class Row(Struct, gc=False, forbid_unknown_fields=True):
-    """A rollup row, see `schemas.rollups.RollupRow`."""
-
-    series: _Hex64
-    source: _Source
-    dimensions: _Dimensions
-    kind: _KindName
-    start_ms: _Millis
-    ver: _Millis
-    n: _Millis
-    sum: float
-    min: float
-    max: float
-    first: float
-    first_ms: _Millis
-    last: float
-    last_ms: _Millis
-    increase: float
-    h_sum: _Hex64
-    h_xor: _Hex64
-    zero: _Millis = 0
-    positive: _Buckets = {}
-    negative: _Buckets = {}
-
-
-class Rows(Struct, tag="rows", tag_field="type"):
-    """Rows of one metric from one checkpoint, see `schemas.rollups.RollupRows`."""
-
-    rollup: Annotated[str, Meta(min_length=1, max_length=32)]
-    size_ms: Annotated[int, Meta(gt=0, le=2**31)]
-    metric: _Metric
-    topic: _Topic
-    epoch: _Epoch
-    partition: _Partition
-    segment: _Millis
-    rows: Annotated[list[Row], Meta(min_length=1)]
-    v: Literal[1] = 1
-
-
-class Mark(Struct, tag="watermark", tag_field="type"):
-    """A watermark, see `schemas.rollups.Watermark`."""
-
-    topic: _Topic
-    epoch: _Epoch
-    partition: _Partition
-    watermark_ms: _Millis
-    next_offset: _Millis
-    v: Literal[1] = 1
-
-
-class _WholeRows(Rows, tag="rows", kw_only=True, forbid_unknown_fields=True):
-    """As it is read: the version must be there."""
-
-    v: Literal[1]
-
-
-class _WholeMark(Mark, tag="watermark", kw_only=True, forbid_unknown_fields=True):
-    """As it is read: the version must be there."""
-
-    v: Literal[1]
-
-
-_METRIC = msgspec.json.Decoder(_Metric)
-_DIMENSIONS = msgspec.json.Decoder(_Dimensions)
+_METRIC = msgspec.json.Decoder(Metric)
+_DIMENSIONS = msgspec.json.Decoder(Dimensions)
 _TICK = msgspec.json.Decoder(Tick)
-_ROLLUPS: msgspec.json.Decoder[Rows | Mark] = msgspec.json.Decoder(_WholeRows | _WholeMark)
-_REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _ENCODER = msgspec.json.Encoder()
 _BEGIN, _END = {ord("{")}, {ord("}")}
 
 encode = _ENCODER.encode
-"""The JSON bytes of any of the structs above."""
+"""The JSON bytes of any struct."""
 
 
 def decode_tick(value: bytes) -> Tick:
@@ -156,36 +79,9 @@ def decode_tick(value: bytes) -> Tick:
     """
     try:
         return _TICK.decode(reference.checked_bytes(value))
-    except _REFUSED:
+    except REFUSED:
         tick = reference.decode_tick(value)
         return Tick(1, tick.epoch, tick.at_ms, tick.seq)
-
-
-def decode_rollups(value: bytes | None) -> Rows | Mark:
-    """A record of `metrics.rollups`.
-
-    Raises:
-        BadRecord: When it cannot be read.
-    """
-    checked = reference.checked_bytes(value)
-    try:
-        decoded = _ROLLUPS.decode(checked)
-        if type(decoded) is _WholeRows:
-            _check(decoded.rows, checked)
-    except (*_REFUSED, ValueError):
-        plain = reference.decode_rollups(checked).model_dump()
-        decoded = cast("Rows | Mark", msgspec.convert(plain, Rows | Mark, str_keys=True))
-    return decoded
-
-
-def _check(rows: Sequence[Row], value: bytes) -> None:
-    """What structs do not see, or would be slow to: that hexadecimal numbers are, and that no bucket is called -0."""
-    digits = "".join([row.series + row.h_sum + row.h_xor for row in rows])
-    if bytes.fromhex(digits).hex() != digits:
-        raise ValueError(digits)
-    for row in rows:
-        if (0 in row.positive or 0 in row.negative) and (b'"-0"' in value or b"\\u" in value):
-            raise ValueError(value)
 
 
 class SeriesCache(dict[tuple[str, str, str, bytes], Series]):
@@ -199,7 +95,7 @@ class SeriesCache(dict[tuple[str, str, str, bytes], Series]):
         try:
             _METRIC.decode(_ENCODER.encode(metric))
             dimensions = _DIMENSIONS.decode(raw) if raw else {}
-        except _REFUSED:
+        except REFUSED:
             dimensions = reference.labels(metric, raw or b"{}")
         if len(self) >= MAX_CACHED_SERIES:
             self.clear()
@@ -240,7 +136,7 @@ class SampleDecoder:
             return [self._decode(value) for value in lines]
         try:
             records = self._decoder.decode_lines(_text(joined))
-        except _REFUSED:
+        except REFUSED:
             return [self._decode(value) for value in lines]
         if len(records) != len(lines):
             return [self._decode(value) for value in lines]
@@ -262,9 +158,9 @@ class SampleDecoder:
 
     def _decode_one(self, value: bytes) -> SampleRecord | None:
         """The record; with unknown fields by way of the reference's parser, which reads what a struct would skip."""
-        with suppress(*_REFUSED):
+        with suppress(*REFUSED):
             return self._decoder.decode(_text(value))
-        with suppress(*_REFUSED, TypeError, LookupError, OverflowError):
+        with suppress(*REFUSED, TypeError, LookupError, OverflowError):
             return self._decoder.decode(encode(_known_fields(reference.parsed(value))))
         return None
 

@@ -13,9 +13,10 @@ from schemas.deadletters import DeadLetter
 from schemas.errors import BadRecord, Reason
 from schemas.records import Record as Envelope
 from schemas.reference import checked_bytes, explain, implausible, parsed
+from schemas.rollup_wire import Rows, decode_rollups
 from schemas.rules import AbsenceRule
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, DEADLETTERS, ERRORS, LOGS, ROLLUPS, SAMPLES, USER_EVENTS
-from schemas.wire import TICK_PREFIX, Rows, decode_rollups
+from schemas.wire import TICK_PREFIX
 from sinks.clickhouse.samples import COLUMNS as SAMPLE_COLUMNS
 from sinks.clickhouse.samples import SampleReader
 

@@ -18,8 +18,8 @@ from connect.config import KafkaConfig
 from connect.kafka import producer
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
+from schemas.rollup_wire import Mark, Row, Rows, decode_rollups
 from schemas.topics import TOPICS
-from schemas.wire import Mark, Row, Rows, decode_rollups
 from tests.chaos.oracle import MASK, Key, Total, plain_fold
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from engine.checkpoints import Checkpoint
 from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
+from schemas.rollup_wire import Row, Rows, decode_rollups
 from schemas.samples import Kind
 from schemas.series import Decoded, Point, series_of
-from schemas.wire import Input, Row, Rows, Tick, decode_rollups
+from schemas.wire import Input, Tick
 
 EPOCH = "e1"
 CONFIG = FoldConfig(topic="metrics.samples", partition=0, epoch=EPOCH)

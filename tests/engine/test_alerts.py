@@ -11,9 +11,9 @@ from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig, VersionedRu
 from engine.rules import Reading, judge, read, worst_case_delay, worst_case_delay_ms
 from engine.watermarks import Watermarks
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
+from schemas.rollup_wire import Mark, Row, Rows
 from schemas.rules import AbsenceRule, Rule, ThresholdRule
 from schemas.samples import Kind
-from schemas.wire import Mark, Row, Rows
 
 T = 1_000_000
 CONFIG = EvaluatorConfig(inputs=frozenset({("in", 0)}))

@@ -12,8 +12,9 @@ from engine.combine import Combined, combine
 from engine.fold import PartitionFold
 from engine.fold_config import Start
 from schemas.reference import decode_samples
+from schemas.rollup_wire import Row
 from schemas.samples import Kind
-from schemas.wire import Input, Row, SampleDecoder
+from schemas.wire import Input, SampleDecoder
 from tests.engine.logs import CONFIG, Identity, folded, newest, record, rows_of, tick
 
 T = 1_000_000_020_000

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,23 +10,11 @@ from hypothesis import strategies as st
 from schemas import reference
 from schemas.errors import BadRecord, Reason
 from schemas.series import Decoded
-from schemas.wire import (
-    TICK_PREFIX,
-    Input,
-    Mark,
-    Rows,
-    SampleDecoder,
-    SampleRecord,
-    SeriesCache,
-    Tick,
-    decode_rollups,
-    encode,
-)
+from schemas.wire import TICK_PREFIX, Input, SampleDecoder, SampleRecord, SeriesCache, Tick
 from tests.schemas.hostile import HUGE, LEAVES, broken, damaged, golden
 
 SAMPLES = golden("metrics.samples.v1")
 TICKS = golden("tick.v1")
-ROLLUPS = golden("metrics.rollups.rows.v1", "metrics.rollups.watermark.v1")
 RECORD = (
     b'{"v":1,"source":"h","boot":"b","seq":1,"sent_ms":5,"at_ms":5,'
     b'"samples":[{"metric":"good","value":1},{"metric":"m","value":2,"dimensions":%b}]}'
@@ -165,44 +152,3 @@ def test_dimensions_that_no_parser_takes_are_a_fault_of_their_sample_alone(dimen
     assert told[-1] == [(1, reason)]
     assert len(told[-2]) == 1
     assert of_reference(RECORD % dimensions) == ("refused", reason)
-
-
-@pytest.mark.parametrize("line", ROLLUPS)
-def test_rollups_of_golden_lines_are_what_the_reference_says(line: bytes) -> None:
-    assert rollups(line) == rollups_of_reference(line)
-    assert rollups(line)[0] == "record"
-
-
-@given(broken(ROLLUPS) | damaged(ROLLUPS))
-@settings(max_examples=600)
-def test_broken_rollups_are_what_the_reference_says(value: bytes) -> None:
-    assert rollups(value) == rollups_of_reference(value)
-
-
-@pytest.mark.parametrize("value", [None, b"", b"x" * 2_000_000, b"[" * 100_000])
-def test_rollups_that_are_none_are_refused_for_the_same_reason(value: bytes | None) -> None:
-    assert rollups(value)[0] == "refused"
-    assert rollups(value) == rollups_of_reference(value)
-
-
-@pytest.mark.parametrize("line", ROLLUPS)
-def test_rollups_that_are_written_again_stay_the_same(line: bytes) -> None:
-    assert rollups(encode(decode_rollups(line))) == rollups(line)
-
-
-def rollups(value: bytes | None) -> Told:
-    """What the hot path makes of a record of rollups."""
-    try:
-        record: Rows | Mark = decode_rollups(value)
-    except BadRecord as bad:
-        return "refused", bad.reason
-    return "record", repr(sorted(msgspec.to_builtins(record).items()))
-
-
-def rollups_of_reference(value: bytes | None) -> Told:
-    """What the reference makes of it, in the same form."""
-    try:
-        record = reference.decode_rollups(value).model_dump(mode="json")
-    except BadRecord as bad:
-        return "refused", bad.reason
-    return "record", repr(sorted(msgspec.to_builtins(msgspec.convert(record, Rows | Mark, str_keys=True)).items()))

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from connect.clickhouse import Store
 from engine.combine import Combined, Identity, combine, merge
 from engine.sketch import bucket_of
+from schemas.rollup_wire import Row, Rows
 from schemas.rollups import ROLLUP_10S
 from schemas.samples import Kind
 from schemas.series import series_of
 from schemas.topics import ROLLUPS
-from schemas.wire import Row, Rows, encode
+from schemas.wire import encode
 from sinks.clickhouse.rows import tables
 
 HOUR_MS = 3_600_000

@@ -15,7 +15,8 @@ from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
 from schemas.deadletters import DeadLetter
 from schemas.errors import BadSettings, StoreRefused, StoreUnavailable
-from schemas.wire import Mark, Tick, encode
+from schemas.rollup_wire import Mark
+from schemas.wire import Tick, encode
 from sinks.clickhouse import migrate as migrations
 from sinks.clickhouse.migrate import migrate
 from tests.conftest import embedded_clickhouse
