@@ -10,8 +10,7 @@ import numpy as np
 
 from engine.checkpoints import Checkpoint, messages
 from engine.fold_config import FoldConfig, Start
-from engine.identity import record_hashes
-from engine.occurrences import Occurrences
+from engine.occurrences import Occurrences, record_hashes
 from engine.points import Arrived, Points
 from engine.rows import Ints
 from engine.segments import Ledger, Segment

@@ -1,7 +1,8 @@
 """What a fold is told: where it begins, and what it is a function of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Self
 
 
 class Start(Enum):
@@ -27,9 +28,9 @@ class FoldConfig:
         max_rows: Rows of one segment; points of further series are folded into one series for each metric.
     """
 
-    topic: str
-    partition: int
-    epoch: str
+    topic: str = ""
+    partition: int = 0
+    epoch: str = ""
     window_ms: int = 10_000
     lateness_ms: int = 2_000
     segment_ms: int = 30_000
@@ -37,3 +38,7 @@ class FoldConfig:
     skew_bound_ms: int = 2_000
     ahead_bound_ms: int = 900_000
     max_rows: int = 200_000
+
+    def at(self, topic: str, epoch: str, partition: int) -> Self:
+        """The same for another input partition."""
+        return replace(self, topic=topic, epoch=epoch, partition=partition)

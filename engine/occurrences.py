@@ -6,9 +6,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.identity import ODD, SHIFT
 from engine.rows import Hashes, Ints
 
 _NEVER = -1
+
+
+def record_hashes(bases: Hashes, seqs: Hashes) -> Hashes:
+    """`record_hash` of many records.
+
+    Args:
+        bases: Of each, `base_of(source, boot)`.
+        seqs: Of each, its sequence number.
+    """
+    mixed = (bases + seqs) * np.uint64(ODD)
+    return mixed ^ (mixed >> np.uint64(SHIFT))
 
 
 class Occurrences:

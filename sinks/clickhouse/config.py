@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from connect.config import ClickHouseConfig, KafkaConfig
+from engine.fold_config import FoldConfig
 from sinks.clickhouse.migrate import Retention
 
 
@@ -21,6 +22,7 @@ class SinkConfig:
         tiers_s: How often hours and days are; a crash reads so much of `metrics.rollups` again.
         drain: On stop, first read every topic to its end, since the broker keeps nothing.
         deadline_s: How long stopping may take.
+        log: What the workers fold by.
     """
 
     kafka: KafkaConfig
@@ -34,4 +36,5 @@ class SinkConfig:
     tiers_s: float = 60.0
     drain: bool = False
     deadline_s: float = 6.0
+    log: FoldConfig = field(default_factory=FoldConfig)
     retention: Retention = field(default_factory=Retention)

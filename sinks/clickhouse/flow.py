@@ -14,7 +14,8 @@ from schemas.rules import WINDOW_MS
 from schemas.topics import INPUTS, ROLLUPS
 from sinks.clickhouse.config import SinkConfig
 from sinks.clickhouse.lane import Lane, Shared
-from sinks.clickhouse.rows import Batch, Table, tables
+from sinks.clickhouse.rows import Batch, Table
+from sinks.clickhouse.tables import tables
 from sinks.clickhouse.tiers import Tiers
 
 _LOG = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
     """
 
     def __init__(self, config: SinkConfig, shared: Shared) -> None:
-        self.tables = tables()
+        self.tables = tables(config.log)
         self._config = config
         self._shared = shared
         self._consumer: Consumer = shared.consumer

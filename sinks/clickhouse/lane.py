@@ -96,6 +96,8 @@ class Lane:
 
     async def _take(self, fetched: dict[TopicPartition, list[Record]]) -> None:
         for tp, records in fetched.items():
+            if tp not in self.read:
+                await self._resume(tp, records[0].offset)
             if records[0].offset < self.read.setdefault(tp, records[0].offset):
                 raise TopicReplaced(
                     f"Offsets of {tp.topic}/{tp.partition} begin anew: this process begins anew as well"
@@ -112,6 +114,12 @@ class Lane:
             if pending.full():
                 await self._store(tp.topic)
 
+    async def _resume(self, tp: TopicPartition, offset: int) -> None:
+        resume = self._tables[tp.topic].resume
+        if resume is not None:
+            store, epoch = self._shared.writer.store, self._shared.epochs[tp.topic]
+            await self._shared.writer.patiently(lambda: resume(store, epoch, tp.partition, offset))
+
     def _decoded(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, Batch]:
         return {
             tp: self._tables[tp.topic].read(records, self._shared.epochs[tp.topic]) for tp, records in fetched.items()
@@ -126,7 +134,7 @@ class Lane:
     async def _store(self, topic: str) -> None:
         """Makes what one topic brought durable. The order is the guarantee.
 
-        1. ClickHouse acknowledges every row that it can take.
+        1. ClickHouse acknowledges every row that it can take, and after them what is stored beside them.
         2. Kafka acknowledges a dead letter for every record that nobody else answers for.
         3. The offsets are told to whoever commits them.
 
@@ -134,7 +142,10 @@ class Lane:
         """
         pending, self._pending[topic] = self._pending[topic], Pending()
         # Step 1
-        rejected = await self._shared.writer.insert(self._tables[topic], pending.batch)
+        table, beside = self._tables[topic], pending.batch.beside
+        rejected = await self._shared.writer.insert(table, pending.batch)
+        if table.beside is not None and beside is not None:
+            await self._shared.writer.insert(table.beside, beside)
         # Step 2
         bad = [(record, BadRecord(Reason.BAD_SHAPE, f"ClickHouse refuses it: {reason}")) for record, reason in rejected]
         await self._refuse(topic, unread=pending.batch.refused, rejected=bad)

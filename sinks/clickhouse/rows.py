@@ -1,24 +1,20 @@
 """From the records of each topic to the rows of its table."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas import events
+from connect.clickhouse import Store
 from schemas.alerts import AlertState, StateRecord, Transition
 from schemas.control import RuleControl
 from schemas.deadletters import DeadLetter
 from schemas.errors import BadRecord, Reason
-from schemas.records import Record as Envelope
-from schemas.reference import checked_bytes, explain, implausible, parsed
-from schemas.rollup_wire import Rows, decode_rollups
+from schemas.reference import checked_bytes, explain, parsed
+from schemas.rollup_wire import Mark, Rows, decode_rollups
 from schemas.rules import AbsenceRule
-from schemas.topics import ALERT_STATES, ALERTS, CONTROL, DEADLETTERS, ERRORS, LOGS, ROLLUPS, SAMPLES, USER_EVENTS
-from schemas.wire import TICK_PREFIX
-from sinks.clickhouse.samples import COLUMNS as SAMPLE_COLUMNS
-from sinks.clickhouse.samples import SampleReader
+from schemas.topics import ALERT_STATES, ALERTS, CONTROL, DEADLETTERS, ROLLUPS
 
 MAX_MS = 4_102_444_800_000
 """The year 2100: expiry is computed in 32 bits of seconds."""
@@ -34,23 +30,32 @@ class Record(Protocol):
     partition: int
     offset: int
     timestamp: int
+    timestamp_type: int
     key: bytes | None
     value: bytes | None
 
 
 @dataclass(slots=True)
 class Batch:
-    """Rows, the record that each of them came from, and the records that could not be read."""
+    """Rows, the record that each of them came from, and the records that could not be read.
+
+    Attributes:
+        beside: What is to be stored behind the rows.
+    """
 
     rows: list[Row] = field(default_factory=list)
     origins: list[Record] = field(default_factory=list)
     refused: list[tuple[Record, BadRecord]] = field(default_factory=list)
+    beside: "Batch | None" = None
 
     def extend(self, other: "Batch") -> None:
         """Takes another batch in."""
         self.rows += other.rows
         self.origins += other.origins
         self.refused += other.refused
+        if other.beside is not None:
+            self.beside = self.beside or Batch()
+            self.beside.extend(other.beside)
 
     def part(self, start: int, stop: int) -> "Batch":
         """Some of its rows."""
@@ -58,38 +63,42 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Target:
     """A table of `watchkeeper_store`.
 
     Attributes:
         columns: Names of the columns, in the order in which a row holds them.
         day: Index of the column that chooses the partition, epoch milliseconds; None where there are no partitions.
-        read: Turns records of one partition into rows. Second argument: epoch of the topic. Never raises for bad data.
     """
 
     name: str
     columns: tuple[str, ...]
-    read: Callable[[Sequence[Record], str], Batch]
     day: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(Target):
+    """The table of a topic.
+
+    Attributes:
+        read: Turns records of one partition into rows. Second argument: epoch of the topic. Never raises for bad data.
+        beside: Where what a batch has beside its rows is stored, once they are.
+        resume: Told, before the first records of a partition are read: store, epoch, partition, offset.
+    """
+
+    read: Callable[[Sequence[Record], str], Batch]
+    beside: Target | None = None
+    resume: Callable[[Store, str, int, int], None] | None = None
+
+
 def tables() -> dict[str, Table]:
-    """The table of each topic. The readers hold caches: one set for each sink."""
+    """The table of each topic that the program itself writes; those of the input topics are in `inputs.py`."""
     return {
-        ROLLUPS.name: _table("rollups", _ROLLUP_COLUMNS, _rollups, day="window_start"),
+        ROLLUPS.name: _with_watermarks(_table("rollups", _ROLLUP_COLUMNS, _rollups, day="window_start")),
         ALERTS.name: _table("transitions", _TRANSITION_COLUMNS, _transitions),
         ALERT_STATES.name: _table("alert_states", _STATE_COLUMNS, _states),
         CONTROL.name: _table("control", _CONTROL_COLUMNS, _control),
         DEADLETTERS.name: _table("deadletters", _LETTER_COLUMNS, _letters),
-        USER_EVENTS.name: _table("events_user", _USER_COLUMNS, _event(events.UserEvent, _USER_COLUMNS), day="at"),
-        ERRORS.name: _table("events_errors", _ERROR_COLUMNS, _event(events.ErrorEvent, _ERROR_COLUMNS), day="at"),
-        LOGS.name: _table("logs", _LOG_COLUMNS, _event(events.LogRecord, _LOG_COLUMNS), day="at"),
-        SAMPLES.name: Table(
-            name="watchkeeper_store.samples",
-            columns=SAMPLE_COLUMNS,
-            read=_whole(SampleReader()),
-            day=_AT,
-        ),
     }
 
 
@@ -115,64 +124,27 @@ def _each(read: _Read, records: Sequence[Record], epoch: str) -> Batch:
     return batch
 
 
-_AT = SAMPLE_COLUMNS.index("at")
+def checked_ms(at_ms: int) -> int:
+    """The time, unless it cannot be stored.
 
-
-def _whole(reader: SampleReader) -> Callable[[Sequence[Record], str], Batch]:
-    def read(records: Sequence[Record], epoch: str) -> Batch:
-        batch = Batch()
-        for record, rows in zip(records, reader.read([record.value for record in records]), strict=True):
-            if isinstance(rows, BadRecord):
-                batch.refused.append((record, rows))
-                continue
-            where = (epoch, record.partition, record.offset)
-            batch.rows += [(*row, *where) for row in rows if row[_AT] < MAX_MS]
-            batch.origins += [record] * (len(batch.rows) - len(batch.origins))
-        return batch
-
-    return read
-
-
-def _checked_ms(at_ms: int) -> int:
+    Raises:
+        BadRecord: It lies beyond the year 2100.
+    """
     if not 0 <= at_ms < MAX_MS:
         raise BadRecord(Reason.BAD_SHAPE, f"the time {at_ms} cannot be stored: it lies beyond the year 2100")
     return at_ms
 
 
-def _validated(adapter: TypeAdapter[Any], value: bytes | None) -> Any:
+def validated(adapter: TypeAdapter[Any], value: bytes | None) -> Any:
+    """The record as the reference reads it.
+
+    Raises:
+        BadRecord: It cannot be used.
+    """
     try:
         return adapter.validate_python(parsed(checked_bytes(value)))
     except ValidationError as error:
         raise BadRecord(Reason.BAD_SHAPE, explain(error)) from None
-
-
-_ENVELOPE = ("source", "boot", "seq", "at", "epoch", "partition", "offset")
-_USER_COLUMNS = (*_ENVELOPE, "service", "event", "user", "session", "duration_s", "attributes")
-_ERROR_COLUMNS = (
-    *_ENVELOPE,
-    *("service", "type", "severity", "message", "stack", "fingerprint", "release", "environment", "attributes"),
-)
-_LOG_COLUMNS = (
-    *_ENVELOPE,
-    *("service", "severity", "logger", "body", "trace_id", "span_id", "attributes"),
-)
-
-
-def _event(model: type[Envelope], columns: tuple[str, ...]) -> _Read:
-    adapter: TypeAdapter[Envelope] = TypeAdapter(model)
-    own = columns[len(_ENVELOPE) :]
-
-    def read(record: Record, epoch: str) -> Iterator[Row]:
-        if record.value is not None and record.value.startswith(TICK_PREFIX):
-            return
-        event: Envelope = _validated(adapter, record.value)
-        refused = implausible(event.at_ms, event.sent_ms)
-        if refused is not None:
-            raise refused
-        identity = (event.source, event.boot, event.seq, _checked_ms(event.at_ms))
-        yield (*identity, epoch, record.partition, record.offset, *(getattr(event, name) for name in own))
-
-    return read
 
 
 _ROLLUP_COLUMNS = (
@@ -195,10 +167,33 @@ def _rollups(record: Record, _: str) -> Iterator[Row]:
             raise BadRecord(Reason.BAD_SHAPE, str(error)) from None
         yield (
             *of_all,
-            *(row.source, series, _checked_ms(row.start_ms), row.ver, row.kind, row.dimensions, row.n, row.sum),
-            *(row.min, row.max, row.first, _checked_ms(row.first_ms), row.last, _checked_ms(row.last_ms)),
+            *(row.source, series, checked_ms(row.start_ms), row.ver, row.kind, row.dimensions, row.n, row.sum),
+            *(row.min, row.max, row.first, checked_ms(row.first_ms), row.last, checked_ms(row.last_ms)),
             *(row.increase, row.zero, row.positive, row.negative, h_sum, h_xor),
         )
+
+
+_WATERMARK_COLUMNS = ("topic", "epoch", "partition", "target", "watermark_at", "next_offset")
+
+
+def _with_watermarks(table: Table) -> Table:
+    """Watermarks are stored behind the rows that came before them on their partition: then these are all there."""
+
+    def read(records: Sequence[Record], epoch: str) -> Batch:
+        batch = table.read(records, epoch)
+        beside = _each(_watermark, [record for record in records if record.key is None], epoch)
+        batch.beside = Batch(beside.rows, beside.origins)
+        return batch
+
+    return replace(table, read=read, beside=Target(name="watchkeeper_store.watermarks", columns=_WATERMARK_COLUMNS))
+
+
+def _watermark(record: Record, _: str) -> Iterator[Row]:
+    """How far an input partition is complete. Sent without a key, which rows have."""
+    mark = decode_rollups(record.value)
+    if isinstance(mark, Mark):
+        at_ms = checked_ms(mark.watermark_ms)
+        yield (mark.topic, mark.epoch, mark.partition, record.partition, at_ms, mark.next_offset)
 
 
 _TRANSITION = TypeAdapter(Transition)
@@ -210,8 +205,8 @@ _TRANSITION_COLUMNS = (
 
 def _transitions(record: Record, _: str) -> Iterator[Row]:
     """A change of an alert's state."""
-    one: Transition = _validated(_TRANSITION, record.value)
-    times: Mapping[str, int] = {"episode": _checked_ms(one.episode_ms), "at": _checked_ms(one.at_ms)}
+    one: Transition = validated(_TRANSITION, record.value)
+    times: Mapping[str, int] = {"episode": checked_ms(one.episode_ms), "at": checked_ms(one.at_ms)}
     fields: Mapping[str, Any] = {**one.model_dump(mode="json"), **times}
     yield tuple(fields[name] for name in _TRANSITION_COLUMNS)
 
@@ -226,9 +221,9 @@ def _states(record: Record, epoch: str) -> Iterator[Row]:
     if record.value is None:
         yield ((record.key or b"").decode("utf-8", "replace"), epoch, ver, written_ms, 0, "", "", "", "")
         return
-    one = _validated(_STATE, record.value)
+    one = validated(_STATE, record.value)
     if isinstance(one, AlertState):
-        about = (_checked_ms(one.evaluated_ms), one.rule, one.state.value, one.severity.value)
+        about = (checked_ms(one.evaluated_ms), one.rule, one.state.value, one.severity.value)
         yield (one.alert, epoch, ver, written_ms, *about, record.value.decode())
 
 
@@ -240,9 +235,9 @@ _CONTROL_COLUMNS = (
 
 def _control(record: Record, _: str) -> Iterator[Row]:
     """One version of a rule."""
-    one: RuleControl = _validated(_CONTROL, record.value)
+    one: RuleControl = validated(_CONTROL, record.value)
     assert record.value is not None
-    named = (one.id, one.version, _checked_ms(one.at_ms), one.by)
+    named = (one.id, one.version, checked_ms(one.at_ms), one.by)
     about: Row
     match one.rule:
         case None:
@@ -263,7 +258,7 @@ _LETTER_COLUMNS = (
 
 def _letters(record: Record, _: str) -> Iterator[Row]:
     """A refused record. A letter that was sent twice is there once, as it was sent last."""
-    one: DeadLetter = _validated(_LETTER, record.value)
+    one: DeadLetter = validated(_LETTER, record.value)
     yield (
         *(one.topic, one.epoch, one.partition, one.offset, record.offset + 1, max(0, record.timestamp)),
         one.refused_by,

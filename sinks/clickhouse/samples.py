@@ -1,20 +1,29 @@
 """Raw samples as rows, at the speed of the hot path's decoder."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.errors import BadRecord
 from schemas.reference import implausible
 from schemas.samples import Sketch
 from schemas.series import Decoded, Point, Series
 from schemas.wire import Sample, SampleDecoder, SampleRecord, SeriesCache, Tick
+from sinks.clickhouse.arrivals import UNREAD, Came
 
-COLUMNS = (
-    *("metric", "source", "series", "at", "boot", "seq", "sample", "kind", "dimensions", "value", "n"),
-    *("epoch", "partition", "offset"),
-)
+COLUMNS = ("metric", "source", "series", "at", "boot", "seq", "sample", "kind", "dimensions", "value", "n")
+
+_SERIES, _AT = COLUMNS.index("series"), COLUMNS.index("at")
+_MASK = (1 << 64) - 1
 
 Row = tuple[Any, ...]
+
+
+class Read(NamedTuple):
+    """What one value became: rows, what the record says of itself, and why it could not be read."""
+
+    rows: Sequence[Row] = ()
+    came: Came = UNREAD
+    bad: BadRecord | None = None
 
 
 class SampleReader:
@@ -24,21 +33,21 @@ class SampleReader:
         self._decoder = SampleDecoder()
         self._series = SeriesCache()
 
-    def read(self, values: Sequence[bytes | None]) -> list[list[Row] | BadRecord]:
+    def read(self, values: Sequence[bytes | None]) -> list[Read]:
         """For each value its rows. Ticks have none; a sample that cannot be used has none."""
-        return [self._rows(record) for record in self._decoder.decode_batch(values)]
+        return [self._read(record) for record in self._decoder.decode_batch(values)]
 
-    def _rows(self, record: SampleRecord | Decoded | Tick | BadRecord) -> list[Row] | BadRecord:
+    def _read(self, record: SampleRecord | Decoded | Tick | BadRecord) -> Read:
         match record:
             case SampleRecord():
                 rows = [self._row(record, index, sample) for index, sample in enumerate(record.samples)]
-                return [row for row in rows if row is not None]
+                return _told(record, [row for row in rows if row is not None])
             case Decoded():
-                return _of_decoded(record)
+                return _told(record, _of_decoded(record))
             case Tick():
-                return []
+                return Read(came=Came(tick=record))
             case _:
-                return record
+                return Read(bad=record)
 
     def _row(self, record: SampleRecord, index: int, sample: Sample) -> Row | None:
         at_ms = record.at_ms
@@ -51,6 +60,13 @@ class SampleReader:
         except BadRecord:
             return None
         return _row(series, at_ms, record.boot, record.seq, index, sample.value, 1)
+
+
+def _told(record: SampleRecord | Decoded, rows: list[Row]) -> Read:
+    times_ms = [row[_AT] for row in rows] or [record.at_ms]
+    shape = sum(row[_SERIES] for row in rows) & _MASK
+    named = (record.source, record.boot, record.seq, record.sent_ms)
+    return Read(rows, Came(*named, min(times_ms), max(times_ms), shape))
 
 
 def _of_decoded(record: Decoded) -> list[Row]:

@@ -15,7 +15,7 @@ from sinks.clickhouse.flow import Flow
 from sinks.clickhouse.lane import Shared
 from sinks.clickhouse.metrics import Metrics
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.rows import tables
+from sinks.clickhouse.tables import tables
 from sinks.clickhouse.writer import Writer
 
 __all__ = ["SinkConfig", "sink"]

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from connect.clickhouse import Store
 from schemas.errors import StoreRefused, StoreUnavailable
 from sinks.clickhouse.metrics import Metrics
-from sinks.clickhouse.rows import Batch, Record, Table
+from sinks.clickhouse.rows import Batch, Record, Table, Target
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Writer:
         _LOG.warning("ClickHouse is back after %.1f s", now_s - self._away_since_s)
         self._away_since_s = None
 
-    async def insert(self, table: Table, batch: Batch) -> list[Refused]:
+    async def insert(self, table: Target, batch: Batch) -> list[Refused]:
         """Returns when ClickHouse has every row that it takes; the records of the others, each with its reason.
 
         Raises:
@@ -94,7 +94,7 @@ class Writer:
             await self._insert(table, part, refused)
         return refused
 
-    async def _insert(self, table: Table, batch: Batch, refused: list[Refused]) -> None:
+    async def _insert(self, table: Target, batch: Batch, refused: list[Refused]) -> None:
         columns = dict(zip(table.columns, zip(*batch.rows, strict=True), strict=True))
         started_s = self._clock()
         try:
@@ -105,9 +105,10 @@ class Writer:
             return
         self._metrics.insert_seconds.labels(table.name).observe(self._clock() - started_s)
         self._metrics.rows.labels(table.name).inc(len(batch.rows))
-        self.rows_total += len(batch.rows)
+        if isinstance(table, Table):  # what is stored beside the rows is not what was asked for
+            self.rows_total += len(batch.rows)
 
-    async def _halve(self, table: Table, batch: Batch, refused: list[Refused], error: StoreRefused) -> None:
+    async def _halve(self, table: Target, batch: Batch, refused: list[Refused], error: StoreRefused) -> None:
         """Looks for the bad rows in both halves. Rows that are sent again replace themselves."""
         count = len(batch.rows)
         if count > 1:
@@ -123,7 +124,7 @@ class Writer:
             ) from error
 
 
-def _by_days(table: Table, batch: Batch) -> Iterator[Batch]:
+def _by_days(table: Target, batch: Batch) -> Iterator[Batch]:
     """The batch in parts that touch few days each; usually the batch itself."""
     if not batch.rows:
         return

@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.identity import record_hashes
-from engine.occurrences import Occurrences
+from engine.occurrences import Occurrences, record_hashes
 
 HORIZON = 2
 RECORD = st.tuples(st.integers(0, 3), st.integers(0, 12))

@@ -16,7 +16,7 @@ from schemas.samples import Kind
 from schemas.series import series_of
 from schemas.topics import ROLLUPS
 from schemas.wire import encode
-from sinks.clickhouse.rows import tables
+from sinks.clickhouse.tables import tables
 
 HOUR_MS = 3_600_000
 BASE_MS = (time.time_ns() // 1_000_000 // HOUR_MS - 3) * HOUR_MS + 58 * 60_000
@@ -194,5 +194,6 @@ class Message:
         self.partition = 0
         self.offset = offset
         self.timestamp = timestamp
+        self.timestamp_type = 0
         self.key = key
         self.value = value

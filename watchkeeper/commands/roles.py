@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connect.telemetry import Telemetry
+from engine.fold_config import FoldConfig
 from schemas.errors import PermanentError
 from watchkeeper import addresses, logs
 from watchkeeper.settings import Settings
@@ -54,9 +55,21 @@ def run_sink(arguments: Nested, config: Path | None) -> int:
         kafka=addresses.kafka_config(loaded, client_id="watchkeeper-sink"),
         clickhouse=addresses.clickhouse_config(loaded),
         epoch=addresses.epoch(loaded),
+        log=fold_rules(loaded.settings),
         **_own(loaded.settings, "sink"),
     )
     return _until_stopped("sink", loaded.settings, lambda telemetry, stop: sink(chosen, telemetry, stop))
+
+
+def fold_rules(settings: Settings) -> FoldConfig:
+    """What the workers fold every input partition by."""
+    process = settings.process
+    return FoldConfig(
+        lateness_ms=process.lateness_ms,
+        segment_ms=process.segment_ms,
+        horizon_segments=process.horizon_segments,
+        skew_bound_ms=process.skew_bound_ms,
+    )
 
 
 def _begin(role: Role, arguments: Nested, config: Path | None) -> Loaded:
