@@ -16,7 +16,7 @@ from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig, VersionedRu
 from schemas.alerts import AlertState, Position
 from schemas.control import RuleControl
 from schemas.errors import BadRecord
-from schemas.rollup_wire import Rows, decode_rollups
+from schemas.rollup_wire import Mark, decode_message, newest_ms, rows_of
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, ROLLUPS
 
 _LOG = logging.getLogger(__name__)
@@ -185,15 +185,15 @@ class EvaluateAgent:
 
     def _feed(self, evaluator: Evaluator, needed: "Needed", partition: int, offset: int, value: bytes | None) -> None:
         try:
-            record = decode_rollups(value)
+            record = decode_message(value)
+            if isinstance(record, Mark):
+                evaluator.add_mark(record)
+                return
+            needed.note(partition, offset, newest_ms(record))
+            if evaluator.reads(record.metric):
+                evaluator.add_rows(rows_of(record))
         except BadRecord:
             self._metrics.unreadable.labels(ROLLUPS.name).inc()
-            return
-        if isinstance(record, Rows):
-            evaluator.add_rows(record)
-            needed.note(partition, offset, max(row.start_ms for row in record.rows))
-        else:
-            evaluator.add_mark(record)
 
     async def _decide(self, evaluation: Evaluation) -> None:
         """Makes one grid point's decisions known. The order is the guarantee.

@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from engine.directory import Directory
 from engine.fold_config import FoldConfig
+from engine.packing import Cut, packed, row_bytes
 from engine.rows import Ints
 from engine.segments import Segment
-from schemas.rollup_wire import Row, Rows
-from schemas.rollups import ROLLUP_10S
 from schemas.wire import encode
 
-MAX_MESSAGE_ROWS = 100
-"""Longer messages take longer to encode for each row: memory is found for them anew."""
+MAX_MESSAGE_ROWS = 1_000
 
 MAX_MESSAGE_BYTES = 900_000
 """A message of several rows is no longer. Kafka refuses a record of more than a megabyte unless told otherwise."""
@@ -22,7 +23,7 @@ class Checkpoint:
     """Rows to publish, and what will be durable when they are acknowledged.
 
     Attributes:
-        messages: (metric, encoded `Rows`).
+        messages: (metric, encoded `Columns`).
         rows: How many rows they hold.
         watermark_ms: How far the partition is complete with them; None while the clock is unknown.
         next_offset: Every record below it is in the rows of this checkpoint or one before.
@@ -36,23 +37,24 @@ class Checkpoint:
     durable_below: int
 
 
-def messages(config: FoldConfig, segment: Segment, slots: Ints) -> Iterator[tuple[str, bytes]]:
-    """(metric, encoded `Rows`) of these rows of a segment."""
-    by_metric: dict[str, list[Row]] = {}
-    for metric, row in segment.rows.publish(slots):
-        by_metric.setdefault(metric, []).append(row)
-    for metric, rows in by_metric.items():
-        for first in range(0, len(rows), MAX_MESSAGE_ROWS):
-            for value in _encoded(config, segment, metric, rows[first : first + MAX_MESSAGE_ROWS]):
-                yield metric, value
+def messages(config: FoldConfig, directory: Directory, segment: Segment, slots: Ints) -> Iterator[tuple[str, bytes]]:
+    """(metric, encoded `Columns`) of these rows of a segment, at least one, which come in order of time."""
+    series = segment.rows.series
+    about = directory.about([series[slot] for slot in slots.tolist()])
+    order = np.argsort(about["group"], kind="stable")
+    about, values = about[order], segment.rows.publish(slots[order])
+    cuts = list(_cuts(about["group"], row_bytes(about, values)))
+    for columns in packed(config, segment.start, directory, about, values, cuts):
+        yield columns.metric, encode(columns)
 
 
-def _encoded(config: FoldConfig, segment: Segment, metric: str, rows: list[Row]) -> Iterator[bytes]:
-    topic, epoch, partition = config.topic, config.epoch, config.partition
-    value = encode(Rows(ROLLUP_10S, config.window_ms, metric, topic, epoch, partition, segment.start, rows))
-    half = len(rows) // 2
-    if len(value) <= MAX_MESSAGE_BYTES or not half:
-        yield value
-    else:
-        yield from _encoded(config, segment, metric, rows[:half])
-        yield from _encoded(config, segment, metric, rows[half:])
+def _cuts(groups: Ints, row_bytes: Ints) -> Iterator[Cut]:
+    """Rows that go into one message: of one group, and not too many."""
+    first, ends_bytes = 0, np.cumsum(row_bytes)
+    for end in [*(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), len(groups)]:
+        while first < end:
+            most_bytes = ends_bytes[first] - row_bytes[first] + MAX_MESSAGE_BYTES
+            fitting = int(np.searchsorted(ends_bytes, most_bytes, side="right"))
+            cut = min(end, first + MAX_MESSAGE_ROWS, max(fitting, first + 1))
+            yield first, cut
+            first = cut

@@ -92,8 +92,12 @@ class Evaluator:
 
     def add_rows(self, rows: Rows) -> None:
         """Rows of one metric; ignored where no rule looks at it."""
-        if any(versioned.rule.metric == rows.metric for versioned in self._rules.values()):
+        if self.reads(rows.metric):
             self._held.add(rows, self.needed_from_ms)
+
+    def reads(self, metric: str) -> bool:
+        """Whether a rule looks at a metric."""
+        return any(versioned.rule.metric == metric for versioned in self._rules.values())
 
     def add_mark(self, mark: Mark) -> None:
         """The watermark of one input partition."""

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 
 from engine.checkpoints import Checkpoint, messages
+from engine.directory import Directory
 from engine.fold_config import FoldConfig, Start
 from engine.occurrences import Occurrences, record_hashes
 from engine.points import Arrived, Points
@@ -67,6 +68,7 @@ class PartitionFold:
         )
         self._seen = Occurrences(config.horizon_segments)
         self._shapes = Shapes(forgetting=self._seen.settle)
+        self._directory = Directory()
         self._overflows: dict[tuple[str, Kind], Series] = {}
         self._faults: list[tuple[int, list[Fault]]] = []
 
@@ -226,7 +228,12 @@ class PartitionFold:
             due.append((segment, segment.rows.due(closed_ms=None if early else closed_ms)))
             durable_below = segment.index
         self._ended = []
-        values = [message for one, slots in due if len(slots) for message in messages(self.config, one, slots)]
+        values = [
+            message
+            for one, slots in due
+            if len(slots)
+            for message in messages(self.config, self._directory, one, slots)
+        ]
         rows = sum(len(slots) for _, slots in due)
         return Checkpoint(values, rows, self.watermark_ms, self.next_offset, durable_below)
 

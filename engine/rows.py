@@ -1,12 +1,10 @@
 """Rows while they are folded: one for each series and window that a segment has points of."""
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.sketch import buckets_of
-from schemas.rollup_wire import Row
+from schemas.columns import Sketches, Values
 from schemas.samples import Kind, Sketch
 from schemas.series import Series
 
@@ -150,29 +148,29 @@ class OpenRows:
         slots = np.flatnonzero(wanted)
         return slots[np.argsort(table["start_ms"][slots], kind="stable")]
 
-    def publish(self, slots: Ints) -> Iterable[tuple[str, Row]]:
-        """(metric, row as it is published) of these rows, which are not dirty then."""
+    def publish(self, slots: Ints) -> Values:
+        """These rows as they are published. They are not dirty then."""
         table = self.table[slots]
         self.table["dirty"][slots] = False
-        series = [self.series[slot] for slot in slots.tolist()]
-        sums, increases = np.nan_to_num(table["sum"]), np.nan_to_num(self._increases(slots))
         positive, negative = self._buckets.of(slots, rows=len(self))
-        fields: list[Iterable[object]] = [
-            [one.hex for one in series],
-            [one.source for one in series],
-            [one.labels for one in series],
-            [one.kind.value for one in series],
-            *(table[name].tolist() for name in ("start_ms", "ver", "n")),
-            sums.tolist(),
-            *(table[name].tolist() for name in ("min", "max", "first", "first_ms", "last", "last_ms")),
-            increases.tolist(),
-            *(_hexadecimal(table[name]) for name in ("h_sum", "h_xor")),
-            table["zero"].tolist(),
-            positive,
-            negative,
-        ]
-        rows: Iterable[Row] = map(Row, *fields)
-        return zip([one.metric for one in series], rows, strict=True)
+        return Values(
+            start_ms=table["start_ms"],
+            ver=table["ver"],
+            n=table["n"],
+            sum=np.nan_to_num(table["sum"]),
+            min=table["min"],
+            max=table["max"],
+            first=table["first"],
+            first_ms=table["first_ms"],
+            last=table["last"],
+            last_ms=table["last_ms"],
+            increase=np.nan_to_num(self._increases(slots)),
+            h_sum=table["h_sum"],
+            h_xor=table["h_xor"],
+            zero=table["zero"],
+            positive=positive,
+            negative=negative,
+        )
 
     def _increases(self, slots: Ints) -> Floats:
         """Growth between a counter's values in order of time. After a fall it counts from zero: it restarted."""
@@ -210,21 +208,19 @@ class _Buckets:
         self._keys = np.concatenate([self._keys, (slot << _CODE_BITS) + codes])
         self._counts = np.concatenate([self._counts, counts])
 
-    def of(self, slots: Ints, *, rows: int) -> tuple[Sequence[dict[int, int]], Sequence[dict[int, int]]]:
-        """Of each of these slots, of so many rows, the buckets above zero, and those below."""
+    def of(self, slots: Ints, *, rows: int) -> tuple[Sketches, Sketches]:
+        """Of these slots, of so many rows, the buckets above zero, and those below."""
         wanted = np.zeros(rows, np.bool_)
         wanted[slots] = True
         keys, counts = self._counted(wanted)
-        starts = np.searchsorted(keys, slots << _CODE_BITS).tolist()
-        ends = np.searchsorted(keys, (slots + 1) << _CODE_BITS).tolist()
-        codes = (keys & ((1 << _CODE_BITS) - 1)) - _CODE_ZERO
-        buckets, times = (codes >> 1).tolist(), counts.tolist()
-        spans = list(zip(starts, ends, strict=True))
-        if not (codes & 1).any():
-            return [dict(zip(buckets[a:b], times[a:b], strict=True)) for a, b in spans], [{}] * len(spans)
-        below = (codes & 1).tolist()
+        starts = np.searchsorted(keys, slots << _CODE_BITS)
+        lengths = np.searchsorted(keys, (slots + 1) << _CODE_BITS) - starts
+        places = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+        codes, counts = (keys[places] & ((1 << _CODE_BITS) - 1)) - _CODE_ZERO, counts[places]
+        row, below = np.repeat(np.arange(len(slots)), lengths), (codes & 1).astype(np.bool_)
         positive, negative = (
-            [{buckets[at]: times[at] for at in range(a, b) if below[at] == side} for a, b in spans] for side in (0, 1)
+            Sketches(np.bincount(row[side], minlength=len(slots)), codes[side] >> 1, counts[side])
+            for side in (~below, below)
         )
         return positive, negative
 
@@ -248,8 +244,3 @@ class _Buckets:
 
 def _codes(buckets: Ints, below: NDArray[np.bool_]) -> Ints:
     return (buckets << 1) + below + _CODE_ZERO
-
-
-def _hexadecimal(hashes: Hashes) -> list[str]:
-    digits = hashes.astype(">u8").tobytes().hex()
-    return [digits[at : at + 16] for at in range(0, len(digits), 16)]

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
 from schemas.records import MAX_RECORD_BYTES, Record
+from schemas.rollup_columns import RollupColumns
 from schemas.rollups import RollupRows, Watermark
 from schemas.samples import MAX_SAMPLES, Kind, Sample, Tick
 from schemas.series import Decoded, Point, series_of
@@ -32,8 +33,8 @@ class _Envelope(Record):
 _ENVELOPE = TypeAdapter(_Envelope)
 _SAMPLE = TypeAdapter(Sample)
 _TICK = TypeAdapter(Tick)
-_ROLLUPS: TypeAdapter[RollupRows | Watermark] = TypeAdapter(
-    Annotated[RollupRows | Watermark, Field(discriminator="type")]
+_ROLLUPS: TypeAdapter[RollupRows | RollupColumns | Watermark] = TypeAdapter(
+    Annotated[RollupRows | RollupColumns | Watermark, Field(discriminator="type")]
 )
 
 
@@ -136,9 +137,10 @@ def decode_tick(value: bytes) -> Tick:
 
 
 def decode_rollups(value: bytes | None) -> RollupRows | Watermark:
-    """A record of `metrics.rollups`.
+    """A record of `metrics.rollups`; columns as the rows that they hold.
 
     Raises:
         BadRecord: When it cannot be read.
     """
-    return _valid(_ROLLUPS, parsed(checked_bytes(value)))
+    record = _valid(_ROLLUPS, parsed(checked_bytes(value)))
+    return record.rows() if isinstance(record, RollupColumns) else record

@@ -1,12 +1,16 @@
 """The hot path's codec of `metrics.rollups`: msgspec structs, which agree with `schemas.reference` on every input."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, repeat
 from typing import Annotated, Literal, cast
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
 from schemas import reference
+from schemas.columns import Block, Columns, Hashes, Sketches, block_of
+from schemas.errors import BadRecord, Reason
 from schemas.structs import (
     REFUSED,
     Buckets,
@@ -84,11 +88,11 @@ class _WholeMark(Mark, tag="watermark", kw_only=True, forbid_unknown_fields=True
     v: Literal[1]
 
 
-_ROLLUPS: msgspec.json.Decoder[Rows | Mark] = msgspec.json.Decoder(_WholeRows | _WholeMark)
+_ROLLUPS: msgspec.json.Decoder[Rows | Columns | Mark] = msgspec.json.Decoder(_WholeRows | Columns | _WholeMark)
 
 
-def decode_rollups(value: bytes | None) -> Rows | Mark:
-    """A record of `metrics.rollups`.
+def decode_message(value: bytes | None) -> Rows | Columns | Mark:
+    """A record of `metrics.rollups` as it stands there. What columns hold is not looked at: see `block_of`.
 
     Raises:
         BadRecord: When it cannot be read.
@@ -99,9 +103,80 @@ def decode_rollups(value: bytes | None) -> Rows | Mark:
         if type(decoded) is _WholeRows:
             _check(decoded.rows, checked)
     except (*REFUSED, ValueError):
-        plain = reference.decode_rollups(checked).model_dump()
-        decoded = cast("Rows | Mark", msgspec.convert(plain, Rows | Mark, str_keys=True))
+        return _explained(checked)
     return decoded
+
+
+def decode_rollups(value: bytes | None) -> Rows | Mark:
+    """The same, with columns as the rows that they hold.
+
+    Raises:
+        BadRecord: When it cannot be read.
+    """
+    record = decode_message(value)
+    try:
+        return record if isinstance(record, Mark) else rows_of(record)
+    except BadRecord:
+        return _explained(value)
+
+
+def _explained(value: bytes | None) -> Rows | Mark:
+    plain = reference.decode_rollups(value).model_dump()
+    return cast("Rows | Mark", msgspec.convert(plain, Rows | Mark, str_keys=True))
+
+
+def newest_ms(record: Rows | Columns) -> int:
+    """Where the newest of its windows starts, epoch milliseconds.
+
+    Raises:
+        BadRecord: The columns do not hold rows.
+    """
+    if isinstance(record, Rows):
+        return max(row.start_ms for row in record.rows)
+    return int(_block(record).values.start_ms.max()) if record.window_index else record.start_ms
+
+
+def rows_of(record: Rows | Columns) -> Rows:
+    """The rows that it holds.
+
+    Raises:
+        BadRecord: The columns do not hold rows.
+    """
+    if isinstance(record, Rows):
+        return record
+    block = _block(record)
+    values = block.values
+    fields: list[Iterable[object]] = [
+        _hexadecimal(block.series),
+        [record.sources[place] for place in block.source.tolist()],
+        [record.dimensions[place] for place in block.dimensions.tolist()],
+        repeat(record.kind),
+        *(getattr(values, name).tolist() for name in ("start_ms", "ver", "n", "sum", "min", "max")),
+        *(getattr(values, name).tolist() for name in ("first", "first_ms", "last", "last_ms", "increase")),
+        *(_hexadecimal(hashes) for hashes in (values.h_sum, values.h_xor)),
+        values.zero.tolist(),
+        _dicts(values.positive),
+        _dicts(values.negative),
+    ]
+    about = (record.rollup, record.size_ms, record.metric, record.topic, record.epoch, record.partition, record.segment)
+    return Rows(*about, list(map(Row, *fields)))
+
+
+def _block(columns: Columns) -> Block:
+    try:
+        return block_of([columns])
+    except ValueError as error:
+        raise BadRecord(Reason.BAD_SHAPE, f"the columns do not hold rows: {error}") from None
+
+
+def _hexadecimal(hashes: Hashes) -> list[str]:
+    return [f"{hashed:016x}" for hashed in hashes.tolist()]
+
+
+def _dicts(sketches: Sketches) -> list[dict[int, int]]:
+    ends = np.cumsum(sketches.lengths).tolist()
+    buckets, counts = sketches.buckets.tolist(), sketches.counts.tolist()
+    return [dict(zip(buckets[first:end], counts[first:end], strict=True)) for first, end in pairwise([0, *ends])]
 
 
 def _check(rows: Sequence[Row], value: bytes) -> None:

@@ -6,6 +6,7 @@ from schemas.alerts import StateRecord, Transition
 from schemas.control import ControlRecord
 from schemas.deadletters import DeadLetter
 from schemas.events import ErrorEvent, LogRecord, UserEvent
+from schemas.rollup_columns import RollupColumns
 from schemas.rollups import RollupRows, Watermark
 from schemas.samples import SampleRecord, Tick
 
@@ -72,7 +73,7 @@ LOGS = Topic(
 )
 ROLLUPS = Topic(
     name="metrics.rollups",
-    records=(RollupRows, Watermark),
+    records=(RollupColumns, RollupRows, Watermark),
     key="metric",
     partitions=2,
     retention_ms=3 * DAY_MS,

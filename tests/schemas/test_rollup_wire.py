@@ -12,7 +12,7 @@ from schemas.rollup_wire import Mark, Rows, decode_rollups
 from schemas.wire import encode
 from tests.schemas.hostile import broken, damaged, golden
 
-ROLLUPS = golden("metrics.rollups.rows.v1", "metrics.rollups.watermark.v1")
+ROLLUPS = golden("metrics.rollups.columns.v1", "metrics.rollups.rows.v1", "metrics.rollups.watermark.v1")
 
 Told = tuple[Any, ...]
 
