@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from agents.batches import Batch, Partition
 from agents.dead_letters import dead_letter
 from agents.decode import Decode
+from connect.kafka import STAMPED_BY_BROKER
 from connect.outbox import Message
 from engine.fold import Counts, PartitionFold
 
 _LOG = logging.getLogger(__name__)
-
-STAMPED_BY_BROKER = 1
-"""`timestamp_type` of records that carry the time of their append."""
 
 STEP = 2048
 """Records that are decoded and folded at a time: what was decoded is still in the processor's cache then."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.fold import Counts
+from engine.lag import Lag, metric
 
 _COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -56,6 +57,17 @@ class Metrics:
             more = getattr(now, name) - getattr(before, name)
             if more:
                 counter.labels(topic).inc(more)
+
+    def lag(self, read: Callable[[], Lag]) -> None:
+        """Gauges of how far behind the fold is, read when asked."""
+        self.gauge("lag_records", "Records that wait to be folded.", lambda: float(read().records))
+        age = "Age of the newest record that was folded, while others wait."
+        self.gauge("lag_seconds", age, lambda: metric(read().seconds))
+        self.gauge(
+            "catch_up_seconds",
+            "Time until no record waits, at the rate of late; infinite where more come than are folded.",
+            lambda: metric(read().catch_up_s),
+        )
 
     def gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
         """A gauge that is read when asked."""

@@ -18,6 +18,7 @@ from connect.outbox import Message, Outbox
 from engine.checkpoints import Checkpoint
 from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
+from engine.lag import Place
 from schemas.rollup_wire import Mark
 from schemas.rules import WINDOW_MS
 from schemas.topics import ROLLUPS
@@ -255,6 +256,14 @@ class RollupAgent:
         for partition, host in list(self._hosts.items()):
             standings[f"{partition.topic}/{partition.number}"] = Standing(self._lag(host), host.fold.next_offset)
         return standings
+
+    def places(self) -> dict[Partition, Place]:
+        """Where each partition is read, and what time its log tells there."""
+        places = {}
+        for partition, host in list(self._hosts.items()):
+            position = host.fold.next_offset
+            places[partition] = Place(position, position + self._lag(host), host.fold.clock_ms)
+        return places
 
     def _lag(self, host: FoldHost) -> int:
         end = self._group.highwater(host.partition)

@@ -245,6 +245,11 @@ class Runtime:
         highwater = self._app.consumer.highwater(TP(*partition))
         return None if highwater is None else int(highwater)
 
+    async def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Where partitions end, asked from the broker. Tansu's answer is a batch old."""
+        ends = await self._app.consumer.highwaters(*(TP(*partition) for partition in partitions))
+        return {Partition(*tp): int(end) for tp, end in ends.items()}
+
     async def committed(self, partition: Partition) -> int | None:
         """The group's committed offset, asked from the broker."""
         thread = self._app.consumer._thread

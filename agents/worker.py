@@ -18,9 +18,11 @@ from agents.ticks import WRITER, Ticker
 from agents.watchdog import Standing, Watchdog, end_process
 from connect import kafka, offsets
 from connect.admin import wait_until_ready
+from connect.lag import LagWatch
 from connect.outbox import Outbox
 from connect.telemetry import Figures, Telemetry
 from connect.topic_ids import topic_epochs, watch_epochs
+from engine.lag import figures
 from schemas.topics import ALERT_STATES, INPUTS, ROLLUPS
 
 __all__ = ["ProcessConfig", "process"]
@@ -131,6 +133,9 @@ class _Worker:
             epoch=self._epochs[ROLLUPS.name],
             partitions=counts[ALERT_STATES.name],
         )
+        places = self._rollup.places
+        self._lag = LagWatch(places=places, ends=lambda: self._runtime.ends(places()))
+        self._metrics.lag(lambda: self._lag.lag)
         ticker = Ticker(
             outbox,
             partitions={topic: counts[topic] for topic in _INPUTS},
@@ -141,6 +146,7 @@ class _Worker:
         )
         self._runtime.spawn(self._rollup.publish_early())
         self._runtime.spawn(self._evaluate.run())
+        self._runtime.spawn(self._lag.run())
         self._runtime.spawn(_collect_garbage())
         if not self._config.epoch:
             self._runtime.spawn(watch_epochs(self._config.kafka, self._epochs, every_s=EPOCHS_EVERY_S))
@@ -198,6 +204,7 @@ class _Worker:
         return {
             "healthy": self._runtime.flowing,
             "assigned": len(self._runtime.assigned or ()),
+            **figures(self._lag.lag),
             "lag_records": sum(standing.lag for standing in standings.values()),
             "samples_total": self._rollup.samples_total,
             "firing": len(self._evaluate.firing),

@@ -11,6 +11,7 @@ from connect.config import KafkaConfig
 
 __all__ = [
     "COMMIT_REFUSED",
+    "STAMPED_BY_BROKER",
     "Consumer",
     "KafkaError",
     "Producer",
@@ -26,6 +27,9 @@ Producer = AIOKafkaProducer
 RebalanceListener = ConsumerRebalanceListener
 COMMIT_REFUSED = (CommitFailedError, IllegalStateError)
 """A commit for partitions that are not ours any more: their new owner reads from the commit before."""
+
+STAMPED_BY_BROKER = 1
+"""`timestamp_type` of records that carry the time of their append."""
 
 REQUEST_TIMEOUT_MS = 10_000
 LINGER_MS = 10

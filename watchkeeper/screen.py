@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watchkeeper.view import AlertView, Health, ProcessView, View
-from watchkeeper.words import compared, duration, entity, time_of_day
+from watchkeeper.words import behind, compared, duration, entity, time_of_day
 
 # Word, symbol and colour: the colour never stands alone.
 _LOOK: Mapping[Health, tuple[str, str]] = {
@@ -85,9 +85,10 @@ def _numbers(process: ProcessView) -> tuple[str, ...]:
 
 
 def state(process: ProcessView) -> Text:
-    """Symbol, word and note of a process."""
+    """Symbol, word and notes of a process."""
     symbol, style = _LOOK[process.health]
-    return Text.assemble((f"{symbol} {process.health}", style), f"  {process.note}" if process.note else "")
+    notes = [f"  {note}" for note in (process.note, behind(process.lag_s, process.catch_up_s)) if note]
+    return Text.assemble((f"{symbol} {process.health}", style), *notes)
 
 
 def _alerts(view: View) -> list[RenderableType]:

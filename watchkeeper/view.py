@@ -29,6 +29,8 @@ class ProcessView:
     Attributes:
         per_s: Samples (of the sink: rows) each second; None where it does not apply or is not known yet.
         lag: Records that wait to be read; None likewise.
+        lag_s: Age of the newest record that was read, while others wait; None likewise.
+        catch_up_s: Until none waits, at the rate of late; infinite: never; None likewise.
         note: Why it is not healthy, or when it is started again.
     """
 
@@ -39,6 +41,8 @@ class ProcessView:
     restarts: int = 0
     per_s: float | None = None
     lag: int | None = None
+    lag_s: float | None = None
+    catch_up_s: float | None = None
     memory_bytes: int | None = None
     note: str = ""
 

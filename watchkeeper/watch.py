@@ -1,6 +1,7 @@
 """Looks at an instance: asks every process how it is, and ClickHouse what fires."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def _alert(row: Figures) -> AlertView:
 def _process(name: str, entry: ProcessEntry, now: Look, before: Look | None) -> ProcessView:
     figures = now.figures.get(name)
     then = before.figures.get(name) if before else None
-    lag = (figures or {}).get("lag_records")
+    lag, lag_s, catch_up_s = (_number(figures, key) for key in ("lag_records", "lag_s", "catch_up_s"))
     return ProcessView(
         name=name,
         health=health_of(entry.state, figures, asked=bool(entry.metrics)),
@@ -100,10 +101,17 @@ def _process(name: str, entry: ProcessEntry, now: Look, before: Look | None) -> 
         uptime_s=max(0, now.at_ms - entry.started_ms) / 1000 if entry.pid else 0.0,
         restarts=entry.restarts,
         per_s=rate(figures, then, now.at_s - before.at_s if before else 0.0),
-        lag=int(lag) if isinstance(lag, int | float) else None,
+        lag=None if lag is None else int(lag),
+        lag_s=lag_s,
+        catch_up_s=math.inf if (figures or {}).get("falling_behind") else catch_up_s,
         memory_bytes=memory_of(entry.pid),
         note=str((figures or {}).get("note", "")),
     )
+
+
+def _number(figures: Figures | None, key: str) -> float | None:
+    value = (figures or {}).get(key)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def memory_of(pid: int | None) -> int | None:

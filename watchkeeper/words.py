@@ -1,5 +1,6 @@
 """Numbers, times and dimensions in the words that people read."""
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,6 +36,17 @@ def compared(value: float | None, threshold: float | None) -> str:
     if value is None:
         return "no data"
     return f"{value:.6g}" if threshold is None else f"{value:.6g} against {threshold:.6g}"
+
+
+def behind(lag_s: float | None, catch_up_s: float | None) -> str:
+    """How far somebody is behind, and until when; empty of who has caught up."""
+    if not lag_s or catch_up_s == 0.0:
+        return ""
+    if catch_up_s is None:
+        return f"{duration(lag_s)} behind"
+    if math.isinf(catch_up_s):
+        return f"{duration(lag_s)} behind, never caught up at this rate"
+    return f"{duration(lag_s)} behind, caught up in {duration(max(1.0, catch_up_s))}"
 
 
 def counted(count: int, singular: str) -> str:

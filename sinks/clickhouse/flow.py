@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
 from connect.kafka import COMMIT_REFUSED, Consumer, KafkaError, RebalanceListener, TopicPartition
+from connect.lag import LagWatch
 from connect.offsets import end_offsets
 from connect.telemetry import Figures
 from connect.topic_ids import watch_epochs
+from engine.lag import Place, figures
 from schemas.rules import WINDOW_MS
 from schemas.topics import INPUTS, ROLLUPS
 from sinks.clickhouse.config import SinkConfig
@@ -55,6 +57,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         self._newest_ms = 0
         self._ends: Mapping[tuple[str, int], int] = {}
         self._starts: Mapping[TopicPartition, int] = {}
+        self._behind = LagWatch(places=self._places, ends=self._end_offsets)
         self._stopping = asyncio.Event()
         prompt = {name: table for name, table in self.tables.items() if name not in _RAW and name != ROLLUPS.name}
         self._lanes = (
@@ -72,6 +75,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         metrics.gauge("paused", "1 while ClickHouse is away and nothing is read.", lambda: float(writer.paused))
         metrics.gauge("newest_rollup_ms", "End of the newest window stored.", lambda: float(self._newest_ms))
         metrics.lag(tuple(self.tables), lambda topic: float(self._lag(topic)))
+        metrics.behind(lambda: self._behind.lag)
 
     def _stored(self, topic: str, batch: Batch, offsets: dict[TopicPartition, int]) -> None:
         """Step 1 is done for these offsets."""
@@ -112,8 +116,10 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
             group.create_task(self._refresh())
             group.create_task(self._commits())
             group.create_task(self._watch_ends())
+            group.create_task(self._until_stopping(self._behind.run()))
             if not self._config.epoch:
-                group.create_task(self._watch_epochs())
+                watching = watch_epochs(self._config.kafka, self._shared.epochs, every_s=EPOCHS_S)
+                group.create_task(self._until_stopping(watching))
 
     async def _follow(self, lane: Lane) -> None:
         while not self._stopping.is_set():
@@ -143,14 +149,19 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
                     self._ends = await end_offsets(self._config.kafka, self.tables)
                     self._starts = {tp: await self._position(tp) for tp in self._consumer.assignment()}
 
-    async def _watch_epochs(self) -> None:
-        watching = asyncio.create_task(watch_epochs(self._config.kafka, self._shared.epochs, every_s=EPOCHS_S))
+    async def _end_offsets(self) -> dict[TopicPartition, int]:
+        return dict(await self._consumer.end_offsets(self._consumer.assignment()))
+
+    async def _until_stopping(self, work: Coroutine[Any, Any, None]) -> None:
+        working = asyncio.create_task(work)
         stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (watching, stopping):
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await working
 
     async def _pause(self, seconds: float) -> bool:
         """Waits; whether the work is over."""
@@ -222,6 +233,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         self._tiers.forget()
         for lane in self._lanes:
             lane.read.clear()
+            lane.clock_ms.clear()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Reading begins at the commits."""
@@ -232,6 +244,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         paused = self._shared.writer.paused
         return {
             "rows_total": self._shared.writer.rows_total,
+            **figures(self._behind.lag),
             "lag_records": sum(self._lag(topic) for topic in self.tables),
             "newest_rollup_ms": self._newest_ms or None,
             "paused": paused,
@@ -241,12 +254,19 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
 
     def _lag(self, topic: str) -> int:
         """Records of our partitions that were not taken yet, as far as is known."""
-        read, lag = {**self._starts, **self._read()}, 0
+        places = self._places()
+        return sum(max(0, place.end - place.position) for tp, place in places.items() if tp.topic == topic)
+
+    def _places(self) -> dict[TopicPartition, Place]:
+        """Where each partition of ours is read, as far as is known."""
+        read, clock_ms, places = {**self._starts, **self._read()}, self._clocks_ms(), {}
         for tp in self._consumer.assignment():
-            if tp.topic == topic:
-                end = max(self._consumer.highwater(tp) or 0, self._ends.get((tp.topic, tp.partition), 0))
-                lag += max(0, end - read.get(tp, end))
-        return lag
+            end = max(self._consumer.highwater(tp) or 0, self._ends.get((tp.topic, tp.partition), 0))
+            places[tp] = Place(read.get(tp, end), end, clock_ms.get(tp))
+        return places
+
+    def _clocks_ms(self) -> dict[TopicPartition, int]:
+        return {tp: at_ms for lane in self._lanes for tp, at_ms in lane.clock_ms.items()}
 
 
 def _first(error: BaseException) -> BaseException:

@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connect.kafka import Consumer, TopicPartition
+from connect.kafka import STAMPED_BY_BROKER, Consumer, TopicPartition
 from connect.outbox import Message, Outbox
 from connect.topic_ids import TopicReplaced
 from schemas.deadletters import Fault, dead_letter
 from schemas.errors import BadRecord, PermanentError, Reason
 from schemas.topics import DEADLETTERS, INPUTS
+from schemas.wire import TICK_PREFIX
 from sinks.clickhouse.metrics import Metrics
 from sinks.clickhouse.rows import Batch, Record, Table
 from sinks.clickhouse.writer import Writer
@@ -71,6 +72,8 @@ class Lane:
         self._pending = {topic: Pending() for topic in tables}
         self.read: dict[TopicPartition, int] = {}
         """Offset behind the last record that was taken."""
+        self.clock_ms: dict[TopicPartition, int] = {}
+        """The log's time there, where it has told any."""
 
     def assigned(self) -> list[TopicPartition]:
         """The partitions of its topics that this sink owns."""
@@ -110,6 +113,7 @@ class Lane:
                 pending.since_s = time.monotonic()
             pending.batch.extend(batch)
             pending.offsets[tp] = self.read[tp] = records[-1].offset + 1
+            self._note_clock(tp, records)
             pending.size_bytes += sum(len(record.value or b"") for record in records)
             if pending.full():
                 await self._store(tp.topic)
@@ -119,6 +123,14 @@ class Lane:
         if resume is not None:
             store, epoch = self._shared.writer.store, self._shared.epochs[tp.topic]
             await self._shared.writer.patiently(lambda: resume(store, epoch, tp.partition, offset))
+
+    def _note_clock(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+        """Of input topics the producers' clocks tell nothing: their time is that of their ticks, or of the append."""
+        ours = tp.topic not in _INPUTS or records[-1].timestamp_type == STAMPED_BY_BROKER
+        told = (one for one in reversed(records) if ours or (one.value or b"").startswith(TICK_PREFIX))
+        newest = next(told, None)
+        if newest is not None:
+            self.clock_ms[tp] = newest.timestamp
 
     def _decoded(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, Batch]:
         return {

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from engine.lag import Lag, metric
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -60,3 +62,14 @@ class Metrics:
         )
         for topic in topics:
             gauge.labels(topic).set_function(lambda topic=topic: read(topic))  # type: ignore[misc]
+
+    def behind(self, read: Callable[[], Lag]) -> None:
+        """Gauges of how far behind the sink is in time, read when asked."""
+        self.gauge(
+            "lag_seconds", "Age of the newest record that was taken, while others wait.", lambda: metric(read().seconds)
+        )
+        self.gauge(
+            "catch_up_seconds",
+            "Time until no record waits, at the rate of late; infinite where more come than are taken.",
+            lambda: metric(read().catch_up_s),
+        )

@@ -24,7 +24,10 @@ _Read = Callable[["Record", str], Iterator[Row]]
 
 
 class Record(Protocol):
-    """What a Kafka client gives for a record. `timestamp` is in epoch milliseconds, below zero where it is unknown."""
+    """What a Kafka client gives for a record.
+
+    `timestamp` is in epoch milliseconds, below zero where it is unknown; of type 1 it is that of the broker's append.
+    """
 
     topic: str
     partition: int

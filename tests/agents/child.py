@@ -6,9 +6,11 @@ Bugs can be planted, since none is known that does the same:
 
 - `explode_at`: the fold of one partition raises when it is given that offset;
 - `hang_at`: it never returns;
-- `lose`: every so many fetched batches one is dropped, as a cleared queue would.
+- `lose`: every so many fetched batches one is dropped, as a cleared queue would;
+- `slow_s`: each record takes so long.
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -17,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from agents.batches import Batch
+from agents.rollup import RollupAgent
 from agents.runtime import BatchConsumer
 from agents.worker import ProcessConfig, process
 from connect.config import KafkaConfig
@@ -46,6 +49,17 @@ def hang() -> None:
     threading.Event().wait()
 
 
+def slow(each_s: float) -> None:
+    """Somebody who has too much to do."""
+    take = RollupAgent.take
+
+    async def slowly(self: RollupAgent, batch: Batch) -> None:
+        await take(self, batch)
+        await asyncio.sleep(len(batch.records) * each_s)
+
+    RollupAgent.take = slowly  # type: ignore[method-assign]
+
+
 def lose(every: int) -> None:
     """Drops fetched batches."""
     next_messages = BatchConsumer._next_messages
@@ -73,6 +87,8 @@ def main() -> int:
         plant_at(*options["explode_at"], bug=explode)
     if "hang_at" in options:
         plant_at(*options["hang_at"], bug=hang)
+    if "slow_s" in options:
+        slow(options["slow_s"])
     if "lose" in options:
         lose(options["lose"])
     kafka = KafkaConfig(bootstrap=options["bootstrap"], idempotent=options["idempotent"])

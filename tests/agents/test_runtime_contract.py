@@ -45,6 +45,7 @@ def parameters(function: Callable[..., object]) -> list[str]:
         (driver.Consumer._commit, ["self", "offsets"]),
         (driver.Consumer.seek_wait, ["self", "partitions"]),
         (driver.Consumer.earliest_offsets, ["self", "partitions"]),
+        (driver.Consumer.highwaters, ["self", "partitions"]),
         (driver.Consumer.assignment, ["self"]),
         (driver.Consumer.highwater, ["self", "tp"]),
         (driver.AIOKafkaConsumerThread._ensure_consumer, ["self"]),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,7 @@ from sinks.clickhouse import migrate as migrations
 from sinks.clickhouse.migrate import migrate
 from tests.conftest import embedded_clickhouse
 from tests.sinks.rollups import BASE_MS, HOUR_MS, Placed, coarser, minutes_of, random_rows, windows_of
-from tests.sinks.running import Pipeline, pipeline
+from tests.sinks.running import EPOCH, Pipeline, pipeline
 from tests.sinks.test_metrics_views import check
 
 DAY_MS = 86_400_000
@@ -203,8 +204,10 @@ async def test_while_clickhouse_is_away_reading_is_paused_and_it_goes_on_by_itse
     store = Store(config)
     try:
         async with pipeline(kafka, config) as topics, topics.sink() as sink:
+            await topics.send("logs", [encode(Tick(1, EPOCH, BASE_MS))])
             await topics.send("metrics.samples", [samples(0)])
             await sink.until("the first rows", lambda: sink.figure("rows_total") == 2)
+            await sink.until("all was read", lambda: sink.figure("lag_records") == 0 and sink.figure("lag_s") == 0)
             service.stop(5.0)
             await topics.send("metrics.samples", [samples(1)])
             await sink.until("paused", lambda: sink.figure("paused"))
@@ -217,11 +220,16 @@ async def test_while_clickhouse_is_away_reading_is_paused_and_it_goes_on_by_itse
             # 60 MB stand on the broker. Here is no more than was fetched ahead: a megabyte of each partition.
             assert psutil.Process().memory_info().rss - before_bytes < 25_000_000
             await sink.until("a lag of all that was not taken", lambda: sink.figure("lag_records") == 1_000)
+            await sink.until("ever further behind", lambda: sink.figure("falling_behind") and sink.figure("lag_s") > 2)
+            assert sink.metric("watchkeeper_sink_catch_up_seconds") == math.inf
+            assert sink.metric("watchkeeper_sink_lag_seconds") > 2
             assert not sink.task.done()
             service.start()
             await sink.until("every row", lambda: count(store, "watchkeeper.logs") == 1_000, 60.0)
             assert count(store, "watchkeeper.monitoring_metrics") == 4
             assert not sink.figure("paused")
+            await sink.until("all was read", lambda: sink.figure("catch_up_s") == 0 and sink.figure("lag_records") == 0)
+            assert not sink.figure("falling_behind")
             assert sink.metric("watchkeeper_sink_paused_seconds_total") > 0
             assert failures(sink, "permanent") == 0
     finally:

@@ -13,7 +13,7 @@ from watchkeeper.asking import Endpoint
 from watchkeeper.instance import CLICKHOUSE, Instance, NotRunning, read
 from watchkeeper.view import AlertView, Health, ProcessView
 from watchkeeper.watch import Look, look, processes
-from watchkeeper.words import compared, duration, entity
+from watchkeeper.words import behind, compared, duration, entity
 
 HEALTHY, UNHEALTHY, NOTHING_RUNS = 0, 1, 2
 
@@ -75,6 +75,7 @@ def document(folder: Path, instance: Instance, seen: Look, *, healthy: bool) -> 
             for name, entry in instance.processes.items()
         },
         "lag_records": sum(int((figures or {}).get("lag_records") or 0) for figures in seen.figures.values()),
+        "lag_s": max((view.lag_s for view in processes(seen) if view.lag_s is not None), default=None),
         "newest_rollup_ms": seen.newest_rollup_ms,
         "firing": None if seen.alerts is None else [asdict(alert) for alert in seen.alerts],
     }
@@ -99,6 +100,8 @@ def lines(folder: Path, instance: Instance, seen: Look, views: Sequence[ProcessV
 
 def _process(view: ProcessView) -> str:
     lag = "" if view.lag is None else f", lag {view.lag}"
+    late = behind(view.lag_s, view.catch_up_s)
+    lag += f" ({late})" if late else ""
     memory = "" if view.memory_bytes is None else f", {view.memory_bytes / 1e6:.0f} MB"
     restarts = f", {view.restarts} restarts" if view.restarts else ""
     since = f"pid {view.pid}, {duration(view.uptime_s)}" if view.pid else "no process"
