@@ -171,6 +171,27 @@ def query(
 
 
 @app.command()
+def audit(
+    since: Annotated[
+        str, typer.Option("--from", help="The first hour: 2026-11-25T17:00:00Z, or 2h for so long ago.", metavar="TIME")
+    ] = "1d",
+    until: Annotated[
+        str, typer.Option("--to", help="Where to end; default: now.", metavar="TIME", show_default=False)
+    ] = "",
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the rollups of closed hours with the raw rows. Exit code: 0 all equal, 1 not.
+
+    The sink does so by itself; what it found is in the view watchkeeper.audits.
+    """
+    from watchkeeper.commands.audit import run
+
+    raise typer.Exit(run({"data_dir": data_dir}, config, since=since, until=until, as_json=as_json))
+
+
+@app.command()
 def emit(
     topic: Annotated[
         str | None, typer.Option("--topic", help="Topic of the records on standard input, one JSON object a line.")

@@ -199,6 +199,15 @@ class SinkSettings(Section):
     )
     deadline_s: float = Field(default=6.0, gt=0, le=600, description="How long stopping may take.")
     drain: bool = Field(default=False, description="On stop, first read the inputs to their end.")
+    audit_every_s: float = Field(
+        default=300.0, ge=0, le=86_400, description="How often is looked for closed hours to audit; 0: never."
+    )
+    audit_grace_s: float = Field(
+        default=600.0, ge=0, le=604_800, description="How long after its end an hour waits for late records."
+    )
+    audit_period_s: int = Field(
+        default=3_600, ge=60, le=86_400, multiple_of=60, description="Length of an hour that is audited."
+    )
     metrics_port: Port | None = Field(
         default=None, description="Of /metrics and /status; default: port_base + 4; 0: any."
     )

@@ -22,6 +22,9 @@ class SinkConfig:
         tiers_s: How often hours and days are; a crash reads so much of `metrics.rollups` again.
         drain: On stop, first read every topic to its end, since the broker keeps nothing.
         deadline_s: How long stopping may take.
+        audit_every_s: How often is looked for hours to audit; 0: never.
+        audit_grace_s: How long after its end an hour is left alone.
+        audit_period_s: Length of what is audited together: an hour, or fewer whole minutes.
         log: What the workers fold by.
     """
 
@@ -36,5 +39,8 @@ class SinkConfig:
     tiers_s: float = 60.0
     drain: bool = False
     deadline_s: float = 6.0
+    audit_every_s: float = 300.0
+    audit_grace_s: float = 600.0
+    audit_period_s: int = 3_600
     log: FoldConfig = field(default_factory=FoldConfig)
     retention: Retention = field(default_factory=Retention)

@@ -14,6 +14,7 @@ from connect.topic_ids import watch_epochs
 from engine.lag import Place, figures
 from schemas.rules import WINDOW_MS
 from schemas.topics import INPUTS, ROLLUPS
+from sinks.clickhouse.audits import Audits
 from sinks.clickhouse.config import SinkConfig
 from sinks.clickhouse.lane import Lane, Shared
 from sinks.clickhouse.rows import Batch, Table
@@ -32,6 +33,9 @@ ENDS_S = 5.0
 
 EPOCHS_S = 5.0
 """How soon a topic that was deleted and created again is noticed."""
+
+AUDITOR = TopicPartition(ROLLUPS.name, 0)
+"""Who owns this partition audits."""
 
 _RAW = frozenset(topic.name for topic in INPUTS)
 
@@ -53,6 +57,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         self._shared = shared
         self._consumer: Consumer = shared.consumer
         self._tiers = Tiers(shared.writer, shared.metrics)
+        self._audits = Audits(config, shared.epochs, shared.metrics)
         self._durable: dict[TopicPartition, int] = {}
         self._newest_ms = 0
         self._ends: Mapping[tuple[str, int], int] = {}
@@ -117,6 +122,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
             group.create_task(self._commits())
             group.create_task(self._watch_ends())
             group.create_task(self._until_stopping(self._behind.run()))
+            group.create_task(self._until_stopping(self._audits.run(self._audits_here)))
             if not self._config.epoch:
                 watching = watch_epochs(self._config.kafka, self._shared.epochs, every_s=EPOCHS_S)
                 group.create_task(self._until_stopping(watching))
@@ -162,6 +168,9 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await working
+
+    def _audits_here(self) -> bool:
+        return AUDITOR in self._consumer.assignment()
 
     async def _pause(self, seconds: float) -> bool:
         """Waits; whether the work is over."""
@@ -239,6 +248,10 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         """Reading begins at the commits."""
         _LOG.info("Assigned: %s", ", ".join(sorted(f"{tp.topic}/{tp.partition}" for tp in assigned)) or "nothing")
 
+    def close(self) -> None:
+        """Closes what it opened. Safe twice."""
+        self._audits.close()
+
     def figures(self) -> Figures:
         """For `/status`."""
         paused = self._shared.writer.paused
@@ -249,6 +262,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
             "newest_rollup_ms": self._newest_ms or None,
             "paused": paused,
             "assigned": len(self._consumer.assignment()),
+            **self._audits.figures(),
             "note": "waits for ClickHouse" if paused else "",
         }
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from engine.audit import Result
 from engine.lag import Lag, metric
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -50,6 +51,31 @@ class Metrics:
             registry=registry,
         )
         self.commits = Counter("watchkeeper_sink_commits", "Commits that Kafka took.", registry=registry)
+        self.audit_mismatch = Counter(
+            "watchkeeper_audit_mismatch",
+            "Series of closed hours whose rollups do not hold what the raw rows do. Must be 0.",
+            registry=registry,
+        )
+        self.audits = Counter(
+            "watchkeeper_audit_hours", "Hours of a topic that were audited, by result.", ["result"], registry=registry
+        )
+        for result in Result:
+            self.audits.labels(result.value)
+        self.audit_seconds = Histogram(
+            "watchkeeper_audit_seconds",
+            "How long a round of audits took.",
+            buckets=(0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0),
+            registry=registry,
+        )
+        self.audit_failures = Counter(
+            "watchkeeper_audit_failures", "Rounds of audits that were given up.", registry=registry
+        )
+        self.audited_until = Gauge(
+            "watchkeeper_audit_newest_ms", "End of the newest hour that was audited.", registry=registry
+        )
+        self.audit_waiting = Gauge(
+            "watchkeeper_audit_waiting_hours", "Closed hours of which not all rows are there yet.", registry=registry
+        )
 
     def gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
         """A gauge that is read when asked."""

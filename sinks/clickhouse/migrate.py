@@ -63,6 +63,7 @@ _KEPT: Mapping[str, tuple[str, str]] = {
     "deadletters": ("days_raw", "refused_at"),
     "arrivals": ("days_raw", "at"),
     "watermarks": ("days_raw", "watermark_at"),
+    "audits": ("days_1h", "hour"),
 }
 
 

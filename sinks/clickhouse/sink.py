@@ -67,6 +67,7 @@ async def sink(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event) ->
     finally:
         await consumer.stop()
         await producer.stop()
+        running.close()
         store.close()
 
 

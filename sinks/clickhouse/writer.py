@@ -57,7 +57,7 @@ class Writer:
         backoff_s = BACKOFF_S
         while True:
             try:
-                result = await _in_thread(call)
+                result = await in_thread(call)
             except StoreUnavailable as error:
                 self._metrics.failures.labels("transient").inc()
                 self._note_away(error)
@@ -142,7 +142,7 @@ def _by_days(table: Target, batch: Batch) -> Iterator[Batch]:
         yield Batch([batch.rows[index] for index in indices], [batch.origins[index] for index in indices])
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
+async def in_thread(call: Callable[[], T]) -> T:
     """As `asyncio.to_thread`, in a thread that never holds back the end of the process: a server may hang."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()

@@ -33,6 +33,11 @@ LOG = [
 ]
 
 
+@pytest.fixture
+def store(cleared: Store) -> Store:
+    return cleared
+
+
 def rows(arrivals: Arrivals, first: int, end: int) -> list[dict[str, Any]]:
     records = [Message(b"", topic=TOPIC, offset=offset) for offset in range(first, end)]
     return [dict(zip(COLUMNS, row, strict=True)) for row in arrivals.rows(EPOCH, 0, records, LOG[first:end])]

@@ -12,8 +12,8 @@ from watchkeeper import locate
 from watchkeeper.asking import Endpoint
 from watchkeeper.instance import CLICKHOUSE, Instance, NotRunning, read
 from watchkeeper.view import AlertView, Health, ProcessView
-from watchkeeper.watch import Look, look, processes
-from watchkeeper.words import behind, compared, duration, entity
+from watchkeeper.watch import Figures, Look, look, processes
+from watchkeeper.words import behind, compared, duration, entity, moment
 
 HEALTHY, UNHEALTHY, NOTHING_RUNS = 0, 1, 2
 
@@ -92,6 +92,7 @@ def lines(folder: Path, instance: Instance, seen: Look, views: Sequence[ProcessV
         "",
         *(_process(view) for view in views),
         "",
+        _audits(seen.figures.get("sink") or {}),
     ]
     if seen.alerts is None:
         return [*told, "ClickHouse does not answer: what fires is not known"]
@@ -106,6 +107,14 @@ def _process(view: ProcessView) -> str:
     restarts = f", {view.restarts} restarts" if view.restarts else ""
     since = f"pid {view.pid}, {duration(view.uptime_s)}" if view.pid else "no process"
     return f"{view.name:<11} {view.health:<10}  {since}{lag}{memory}{restarts}"
+
+
+def _audits(sink: Figures) -> str:
+    """What the auditor said last, with the remedy where something differs."""
+    until_ms, differ = sink.get("audited_until_ms"), sink.get("audit_mismatches")
+    if differ:
+        return f"audit: the rollups of {differ} series do not hold what their raw rows do; see `watchkeeper audit`"
+    return f"audit: rollups equal raw rows up to {moment(until_ms)}" if until_ms else "audit: no hour was audited yet"
 
 
 def _alert(alert: AlertView, now_ms: int) -> str:
