@@ -188,6 +188,14 @@ def test_a_sender_that_goes_away_inserts_nothing(embedded: Server) -> None:
     assert embedded.rows("SELECT count() FROM gone") == [["0"]]
 
 
+def test_rows_that_cannot_even_be_held_are_never_acknowledged(embedded: Server) -> None:
+    embedded.rows("CREATE TABLE refusing (n UInt64, m UInt64 DEFAULT throwIf(n > 4)) ENGINE = MergeTree ORDER BY n")
+    reply = embedded.send("POST", b"3\n7\n", query="INSERT INTO refusing (n) FORMAT TSV")
+    assert (reply.status, reply.code) == (500, 241), reply.text
+    assert embedded.rows("SELECT count() FROM refusing") == [["0"]]
+    embedded.rows("DROP TABLE refusing")
+
+
 def test_a_query_that_wants_too_much_memory_is_refused_and_the_next_one_answered(embedded: Server) -> None:
     reply = embedded.ask("SELECT groupArray(number) FROM numbers(1000000000)", max_memory_usage=50_000_000)
     assert reply.code == 241, reply.text

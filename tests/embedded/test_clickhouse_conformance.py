@@ -158,6 +158,61 @@ def test_nothing_of_a_broken_insert_is_kept(server: Server) -> None:
     assert server.rows("SELECT count() FROM t") == [["0"]]
 
 
+@pytest.mark.parametrize(
+    ("definition", "code"),
+    [
+        ("n UInt64, CONSTRAINT few CHECK n < 400", 469),
+        ("n UInt64, m UInt64 MATERIALIZED throwIf(n > 400)", 395),
+        ("n UInt64) ENGINE = MergeTree PARTITION BY n ORDER BY (n", 252),
+    ],
+)
+@pytest.mark.parametrize("format_", ["TSV", "Values", "Native"])
+def test_rows_that_cannot_be_stored_are_never_acknowledged(
+    server: Server, definition: str, code: int, format_: str
+) -> None:
+    engine = "" if "ENGINE" in definition else "ENGINE = MergeTree ORDER BY n"
+    server.rows("DROP TABLE IF EXISTS refusing")
+    server.rows(f"CREATE TABLE refusing ({definition}) {engine}")
+    select = f"SELECT number AS n FROM numbers(500) FORMAT {format_}"
+    data = server.send("POST", query=select).body
+    statement = (
+        "INSERT INTO refusing (n) VALUES" if format_ == "Values" else f"INSERT INTO refusing (n) FORMAT {format_}"
+    )
+
+    reply = server.send("POST", data, query=statement)
+    assert (reply.status, reply.code) == (500, code), reply.text
+    assert server.rows("SELECT count() FROM refusing") == [["0"]]
+    server.rows("DROP TABLE refusing")
+
+
+def test_rows_that_there_is_no_memory_for_are_never_acknowledged(server: Server) -> None:
+    data = b"".join(b"%d\t%b\t2026-01-02 03:04:05\n" % (number, b"x" * 1_000) for number in range(20_000))
+    told = []
+    for megabytes in range(2, 130, 4):
+        server.rows("TRUNCATE TABLE t")
+        reply = server.send("POST", data, query="INSERT INTO t FORMAT TSV", max_memory_usage=megabytes * 1_000_000)
+        told.append((reply.status, reply.code))
+        assert server.rows("SELECT count() FROM t") == [["20000" if reply.status == http.client.OK else "0"]]
+    assert {(200, 0), (500, 241)} == set(told)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["refused", "refused (n)", "TABLE default.refused(n)", "`default` . `refused` (`n`)", "refused (* EXCEPT(m))"],
+)
+def test_data_goes_into_the_table_however_it_is_named(server: Server, target: str) -> None:
+    server.rows("DROP TABLE IF EXISTS refused")
+    server.rows("CREATE TABLE refused (n UInt64, m UInt64 DEFAULT n + 1) ENGINE = MergeTree ORDER BY n")
+    for number, format_ in enumerate(("JSONEachRow", "Values")):
+        data = b'{"n": 0}\n' if format_ == "JSONEachRow" else b"(1, 2)" if target == "refused" else b"(1)"
+        clause = "VALUES" if format_ == "Values" else f"FORMAT {format_}"
+        reply = server.send("POST", data, query=f"INSERT INTO {target} {clause}")
+        assert reply.status == http.client.OK, reply.text
+        assert json.loads(reply.headers["X-ClickHouse-Summary"])["written_rows"] == "1"
+        assert server.rows(f"SELECT m FROM refused WHERE n = {number}") == [[str(number + 1)]]
+    server.rows("DROP TABLE refused")
+
+
 @pytest.mark.parametrize("statement", ["INSERT INTO t (id) VALUES (1)", "DROP TABLE t", "TRUNCATE TABLE t"])
 def test_a_get_request_changes_nothing(server: Server, statement: str) -> None:
     insert(server)

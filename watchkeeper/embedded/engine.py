@@ -1,6 +1,7 @@
 """The ClickHouse engine in this process: statements in, bytes out."""
 
 import fcntl
+import json
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ from watchkeeper.embedded import engine_config
 from watchkeeper.embedded.statements import Insert, Query, Refused, check_values, read, refusal
 
 if TYPE_CHECKING:
-    from chdb.state.sqlitelike import Connection
+    from chdb.state.sqlitelike import Connection, InsertResult
 
 MAX_RUNNING = 8
 WAIT_S = 20.0
@@ -27,6 +28,7 @@ DEFAULT_UUID = "77617463-686b-4565-8065-722064656661"
 # The engine's connection string cannot name every folder (`?` and `&` mean something in it), so it is the working one.
 _HERE = "."
 _LOCK = "watchkeeper.lock"
+_HELD = b"_watchkeeper_held"
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _CODE = re.compile(r"Code: (\d+)\.")
 
@@ -214,13 +216,47 @@ def _insert(session: "Connection", insert: Insert, statement: Statement, counts:
         raise refusal(48, "NOT_IMPLEMENTED", "Parameters in an INSERT with data are not in the embedded ClickHouse")
     if insert.format == "Values":
         check_values(statement.data)
-    with _in_its_words(), session.send_insert(insert.head.decode() + "\n", insert.format) as inserter:
-        for data in (insert.data, statement.data):
-            for start in range(0, len(data), APPEND_BYTES):
-                inserter.append(data[start : start + APPEND_BYTES])
-        result = inserter.finish()
-    counts.written_rows, counts.written_bytes = result.rows_written, result.bytes_written
+    with _in_its_words():
+        if insert.table is None:
+            written = _append(session, insert, insert.head, statement.data)
+        else:
+            written = _held(session, insert, insert.table, statement.data)
+    counts.written_rows, counts.written_bytes = written.rows_written, written.bytes_written
     yield b""
+
+
+def _held(session: Any, insert: Insert, table: tuple[int, int], data: bytes) -> "InsertResult":
+    """Puts the rows down beside the table first: of a statement with data the engine does not say that it failed.
+
+    It does of one without.
+    """
+    name, columns = insert.head[slice(*table)], insert.columns or b"*"
+    session.query(b"CREATE TEMPORARY TABLE %b (%b) ENGINE = Memory" % (_HELD, _columns(session, name)), "Null")
+    written = _append(session, insert, insert.head[: table[0]] + _HELD + insert.head[table[1] :], data)
+    held = int(session.query(b"SELECT count() FROM " + _HELD, "TSV").bytes())
+    if held != written.rows_written:
+        raise refusal(241, "MEMORY_LIMIT_EXCEEDED", f"Of {written.rows_written} rows {held} could be held")
+    session.query(b"%b SELECT %b FROM %b" % (insert.head, columns, _HELD), "Null")
+    return written
+
+
+def _columns(session: Any, table: bytes) -> bytes:
+    """The columns of a table that rows bring along, with their defaults: data may leave fields out."""
+    described = session.query(b"DESCRIBE TABLE " + table, "JSONCompactEachRow").bytes()
+    columns = []
+    for name, type_, default, expression, *_ in map(json.loads, described.splitlines()):
+        if default in ("", "DEFAULT"):
+            columns.append(f"{_quoted(name, '`')} {type_} {default} {expression}")
+    return ", ".join(columns).encode()
+
+
+def _append(session: "Connection", insert: Insert, head: bytes, data: bytes) -> "InsertResult":
+    with session.send_insert(head.decode() + "\n", insert.format) as inserter:
+        for part in (insert.data, data):
+            for start in range(0, len(part), APPEND_BYTES):
+                inserter.append(part[start : start + APPEND_BYTES])
+        written: InsertResult = inserter.finish()
+    return written
 
 
 def _stream(session: Any, text: bytes, statement: Statement, counts: Counts) -> Iterator[bytes]:

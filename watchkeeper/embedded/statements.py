@@ -53,11 +53,15 @@ class Insert:
 
     Attributes:
         head: The statement up to, and without, `FORMAT name` or `VALUES`.
+        table: Where the table's name stands in it; None where it inserts into a function.
+        columns: What stands in the brackets behind the table: its columns; empty where there are none.
         format: Name of the format.
         data: What followed in the same text, from the data's first byte.
     """
 
     head: bytes
+    table: tuple[int, int] | None
+    columns: bytes
     format: str
     data: bytes
 
@@ -107,32 +111,53 @@ def read(statement: bytes) -> Insert | Query:
 
 def _read_insert(statement: bytes, tokens: Iterator[_Token]) -> Insert | Query:
     selects = takes_input = False
+    head: list[_Token] = []
     for token in tokens:
         takes_input = takes_input or _is(token, b"INPUT")
+        head.append(token)
         if token.depth:
             continue
         if _is(token, b"SELECT", b"WITH"):
             selects = True
         elif _is(token, b"VALUES") and not selects:
-            return _with_data(statement, token, "Values", token.end)
+            return _with_data(statement, head, token, "Values", token.end)
         elif _is(token, b"FORMAT") and not selects:
             name = next(tokens, None)
             if name is None or name.kind != "word":
                 raise refusal(62, "SYNTAX_ERROR", "Syntax error: FORMAT without the name of a format")
-            return _with_data(statement, token, name.text.decode(), name.end)
+            return _with_data(statement, head, token, name.text.decode(), name.end)
         elif _is(token, b"FORMAT") and takes_input:
             raise refusal(48, "NOT_IMPLEMENTED", "INSERT ... SELECT ... FROM input() is not in the embedded ClickHouse")
     return Query("", streams=False)
 
 
-def _with_data(statement: bytes, clause: _Token, name: str, end: int) -> Insert:
+def _with_data(statement: bytes, head: list[_Token], clause: _Token, name: str, end: int) -> Insert:
+    table, columns = _target(statement, head)
     if name.upper() == "VALUES":
         # Values are expressions. Most data names nothing that an expression must not call, and is not read again.
         if _SUSPECT.search(statement, end):
             _check(statement, end)
-        return Insert(statement[: clause.start], "Values", statement[end:])
+        return Insert(statement[: clause.start], table, columns, "Values", statement[end:])
     after = _AFTER_FORMAT.match(statement, end)
-    return Insert(statement[: clause.start], name, statement[after.end() if after else end :])
+    return Insert(statement[: clause.start], table, columns, name, statement[after.end() if after else end :])
+
+
+def _target(statement: bytes, head: list[_Token]) -> tuple[tuple[int, int] | None, bytes]:
+    """Where the name of the table stands, and what stands in the brackets behind it."""
+    place = 0
+    while place < len(head) - 1 and _is(head[place], b"INTO", b"TABLE"):
+        place += 1
+    if _is(head[place], b"FUNCTION"):
+        return None, b""
+    first = last = head[place]
+    if head[place + 1].text == b"." and place + 2 < len(head):
+        place += 2
+        last = head[place]
+    columns = b""
+    if head[place + 1].text == b"(":
+        end = next(token for token in head[place + 2 :] if token.depth == 0 and token.text == b")")
+        columns = statement[head[place + 1].end : end.start]
+    return (first.start, last.end), columns
 
 
 def check_values(data: bytes) -> None:
