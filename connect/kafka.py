@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.partitioner import murmur2
 
 from connect.config import KafkaConfig
 
@@ -19,6 +20,7 @@ __all__ = [
     "TopicPartition",
     "close",
     "consumer",
+    "partition_of",
     "producer",
 ]
 
@@ -95,6 +97,11 @@ async def _abort(client: AIOKafkaProducer) -> None:
         if batch._drain_waiter.done() and not batch._drain_waiter.cancelled():
             batch._drain_waiter.exception()
     await client.client.close()
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition that a key chooses among so many, for Java's clients as for ours."""
+    return int((murmur2(key) & 0x7FFF_FFFF) % partitions)
 
 
 def consumer(config: KafkaConfig, *topics: str, group_id: str | None = None, **options: Any) -> AIOKafkaConsumer:

@@ -54,3 +54,15 @@ async def _highwaters(client: AIOKafkaConsumer, partitions: list[TopicPartition]
             if end is not None:
                 ends[tp.topic, tp.partition] = end
     return ends
+
+
+async def committed_offsets(config: KafkaConfig, group: str, topic: str) -> dict[int, int]:
+    """Where the members of a group would begin to read a topic, by partition; of those that they have committed."""
+    client = consumer(config, group_id=group)
+    await client.start()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            found = {tp.partition: await client.committed(tp) for tp in await _partitions(config, [topic])}
+    finally:
+        await client.stop()
+    return {partition: int(offset) for partition, offset in found.items() if offset is not None}

@@ -48,7 +48,7 @@ PARTIES: Mapping[str, Parties] = {
     ),
     "control": Parties(written_by="command line", read_by="evaluate agent, sink", actions=("receive", "send")),
     "deadletters": Parties(
-        written_by="whoever refuses a record", read_by="sink, operators", actions=("receive", "send")
+        written_by="whoever refuses a record, command line", read_by="sink, command line", actions=("receive", "send")
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from schemas.errors import Reason
-from schemas.records import Count, Wire
+from schemas.records import Count, Millis, Wire
 
 MAX_KEPT_BYTES = 262_144
 """Of a longer record the first part is kept, with its whole length and its SHA-256."""
@@ -38,6 +38,32 @@ class DeadLetter(Wire):
     value_bytes: Count = Field(description="Length of the whole value.")
     value_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
     refused_by: Annotated[str, StringConstraints(max_length=64)] = Field(description="Process that refused it.")
+
+
+class Redrive(Wire):
+    """That a refused record is being sent to its topic again, or was. Keyed as its letter.
+
+    Each attempt is written down before it (`begun`) and after its acknowledgement (`sent`), so that no other sends the
+    record once more; between the two, the log tells whether it stands there.
+    """
+
+    v: Literal[1] = 1
+    type: Literal["redrive"] = "redrive"
+    topic: Annotated[str, StringConstraints(min_length=1, max_length=249)]
+    epoch: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    partition: Count
+    offset: Count = Field(description="With the three before, the place of the refused record: that of its letter.")
+    state: Literal["begun", "sent"]
+    at_ms: Millis
+    by: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="Who sends it again.")
+    to_epoch: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+        description="Incarnation of the topic that it is sent to."
+    )
+    to_partition: Count
+    from_offset: Count = Field(description="Where that partition ended before: what is sent stands there or later.")
+    value_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = Field(
+        default="", description="Of the value that is sent; empty: null."
+    )
 
 
 MAX_FAULTS = 100

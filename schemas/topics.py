@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from schemas.alerts import StateRecord, Transition
 from schemas.control import ControlRecord
-from schemas.deadletters import DeadLetter
+from schemas.deadletters import DeadLetter, Redrive
 from schemas.events import ErrorEvent, LogRecord, UserEvent
 from schemas.rollup_columns import RollupColumns
 from schemas.rollups import RollupRows, Watermark
@@ -105,11 +105,11 @@ CONTROL = Topic(
 )
 DEADLETTERS = Topic(
     name="deadletters",
-    records=(DeadLetter,),
+    records=(DeadLetter, Redrive),
     key="topic-partition-offset",
     partitions=1,
     retention_ms=7 * DAY_MS,
-    title="Records that could not be used, with the reason.",
+    title="Records that could not be used, with the reason; which of them were sent again.",
 )
 
 INPUTS = (SAMPLES, USER_EVENTS, ERRORS, LOGS)

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from watchkeeper.options import AsJson, Config, DataDir, Limit
+from watchkeeper.past import deadletters
+
 app = typer.Typer(
     help="Platform monitoring as a streaming event pipeline.",
     no_args_is_help=True,
@@ -18,7 +21,6 @@ app = typer.Typer(
 topics = typer.Typer(help="The topics on Kafka.", no_args_is_help=True)
 alerts = typer.Typer(help="Alerts: what fires, and what changes.", no_args_is_help=True)
 rules = typer.Typer(help="Rules: what should alert.", no_args_is_help=True)
-deadletters = typer.Typer(help="Records that could not be used.", no_args_is_help=True)
 config = typer.Typer(help="The settings in force.", no_args_is_help=True)
 for name, group in (
     ("topics", topics),
@@ -28,15 +30,6 @@ for name, group in (
     ("config", config),
 ):
     app.add_typer(group, name=name)
-
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder of the instance.", metavar="DIR", show_default=False)
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file to read.", metavar="FILE", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Limit = Annotated[int, typer.Option("--limit", help="At most so many.", min=1, max=100_000)]
 
 
 def _version(wanted: bool) -> None:
@@ -279,16 +272,6 @@ def rules_apply(
     from watchkeeper.commands.rules import apply
 
     apply(file, {"data_dir": data_dir}, config, prune=prune, dry_run=dry_run)
-
-
-@deadletters.command("list")
-def deadletters_list(
-    limit: Limit = 50, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False
-) -> None:
-    """List records that could not be used, the newest first, each with its reason."""
-    from watchkeeper.commands.deadletters import show
-
-    show({"data_dir": data_dir}, config, limit=limit, as_json=as_json)
 
 
 @config.command("check")

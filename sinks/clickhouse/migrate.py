@@ -61,6 +61,7 @@ _KEPT: Mapping[str, tuple[str, str]] = {
     "events_errors": ("days_raw", "at"),
     "logs": ("days_raw", "at"),
     "deadletters": ("days_raw", "refused_at"),
+    "redrives": ("days_raw", "at"),
     "arrivals": ("days_raw", "at"),
     "watermarks": ("days_raw", "watermark_at"),
     "audits": ("days_1h", "hour"),

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from connect.clickhouse import Store
 from schemas.alerts import AlertState, StateRecord, Transition
 from schemas.control import RuleControl
-from schemas.deadletters import DeadLetter
+from schemas.deadletters import DeadLetter, Redrive
 from schemas.errors import BadRecord, Reason
 from schemas.reference import checked_bytes, explain, parsed
 from schemas.rollup_wire import Mark, Rows, decode_rollups
@@ -101,7 +101,7 @@ def tables() -> dict[str, Table]:
         ALERTS.name: _table("transitions", _TRANSITION_COLUMNS, _transitions),
         ALERT_STATES.name: _table("alert_states", _STATE_COLUMNS, _states),
         CONTROL.name: _table("control", _CONTROL_COLUMNS, _control),
-        DEADLETTERS.name: _table("deadletters", _LETTER_COLUMNS, _letters),
+        DEADLETTERS.name: _with_redrives(_table("deadletters", _LETTER_COLUMNS, _letters)),
     }
 
 
@@ -252,7 +252,7 @@ def _control(record: Record, _: str) -> Iterator[Row]:
     yield (*named, *about, record.value.decode())
 
 
-_LETTER = TypeAdapter(DeadLetter)
+_LETTER: TypeAdapter[DeadLetter | Redrive] = TypeAdapter(DeadLetter | Redrive)
 _LETTER_COLUMNS = (
     *("topic", "epoch", "partition", "offset", "ver", "refused_at", "refused_by", "reasons", "details", "samples"),
     *("key_base64", "value_base64", "value_bytes", "value_sha256"),
@@ -261,7 +261,9 @@ _LETTER_COLUMNS = (
 
 def _letters(record: Record, _: str) -> Iterator[Row]:
     """A refused record. A letter that was sent twice is there once, as it was sent last."""
-    one: DeadLetter = validated(_LETTER, record.value)
+    one: DeadLetter | Redrive = validated(_LETTER, record.value)
+    if isinstance(one, Redrive):
+        return
     yield (
         *(one.topic, one.epoch, one.partition, one.offset, record.offset + 1, max(0, record.timestamp)),
         one.refused_by,
@@ -270,3 +272,28 @@ def _letters(record: Record, _: str) -> Iterator[Row]:
         [-1 if fault.sample is None else fault.sample for fault in one.faults],
         *(one.key_base64, one.value_base64, one.value_bytes, one.value_sha256),
     )
+
+
+MAX_REDRIVE_BYTES = 8_192
+_REDRIVE_COLUMNS = (
+    *("topic", "epoch", "partition", "offset", "state", "at", "by"),
+    *("to_epoch", "to_partition", "from_offset", "value_sha256"),
+)
+
+
+def _with_redrives(table: Table) -> Table:
+    """That a refused record was sent again stands beside the letters."""
+
+    def read(records: Sequence[Record], epoch: str) -> Batch:
+        batch = table.read(records, epoch)
+        beside = _each(_redrive, [one for one in records if len(one.value or b"") <= MAX_REDRIVE_BYTES], epoch)
+        batch.beside = Batch(beside.rows, beside.origins)
+        return batch
+
+    return replace(table, read=read, beside=Target(name="watchkeeper_store.redrives", columns=_REDRIVE_COLUMNS))
+
+
+def _redrive(record: Record, _: str) -> Iterator[Row]:
+    one: DeadLetter | Redrive = validated(_LETTER, record.value)
+    if isinstance(one, Redrive):
+        yield tuple(checked_ms(one.at_ms) if name == "at" else getattr(one, name) for name in _REDRIVE_COLUMNS)
