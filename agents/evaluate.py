@@ -10,11 +10,11 @@ from agents.batches import Batch, Partition
 from agents.config import ProcessConfig
 from agents.metrics import Metrics
 from agents.ownership import Owned, owner_of
+from agents.rule_book import RuleBook
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
-from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig, VersionedRule
+from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig
 from schemas.alerts import AlertState, Position
-from schemas.control import RuleControl
 from schemas.errors import BadRecord
 from schemas.rollup_wire import Mark, decode_message, newest_ms, rows_of
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, ROLLUPS
@@ -23,33 +23,6 @@ _LOG = logging.getLogger(__name__)
 
 READ_S = 0.25
 CONTROL_S = 1.0
-
-
-class RuleBook:
-    """Every rule's newest version, as topic `control` tells it."""
-
-    def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
-        self._newest: dict[str, RuleControl] = {}
-
-    def take(self, value: bytes | None) -> bool:
-        """One record; whether it changed anything."""
-        if value is None:
-            return False
-        record = RuleControl.model_validate_json(value)
-        known = self._newest.get(record.id)
-        if known is not None and known.version >= record.version:
-            return False
-        self._newest[record.id] = record
-        return True
-
-    def owned(self, partitions: frozenset[int]) -> dict[str, VersionedRule]:
-        """Rules that belong to some partitions of `alerts.state`."""
-        return {
-            record.rule.id: VersionedRule(record.version, record.rule)
-            for record in self._newest.values()
-            if record.rule is not None and owner_of(record.rule.id, self._partitions) in partitions
-        }
 
 
 class EvaluateAgent:
@@ -166,6 +139,7 @@ class EvaluateAgent:
             for evaluation in evaluator.evaluate():
                 if self._owned is not owned:
                     return
+                await self._outbox.deliver(book.applied(frozenset(owned), evaluation.at_ms))
                 await self._decide(evaluation)
             if time.monotonic() - noted_s > self._config.position_s:
                 noted_s = time.monotonic()

@@ -46,7 +46,9 @@ PARTIES: Mapping[str, Parties] = {
     "alerts.state": Parties(
         written_by="evaluate agent", read_by="evaluate agent at its start", actions=("receive", "send")
     ),
-    "control": Parties(written_by="command line", read_by="evaluate agent, sink", actions=("receive", "send")),
+    "control": Parties(
+        written_by="command line, evaluate agent", read_by="evaluate agent, sink", actions=("receive", "send")
+    ),
     "deadletters": Parties(
         written_by="whoever refuses a record, command line", read_by="sink, command line", actions=("receive", "send")
     ),

@@ -1,4 +1,7 @@
-"""Topic `control`: what people decided, versioned, with who and when. Compacted; the key is the record's id."""
+"""Topic `control`: what people decided, versioned, with who and when, and what was applied from when.
+
+Compacted; the key is the record's id.
+"""
 
 from typing import Annotated, Literal
 
@@ -20,4 +23,18 @@ class RuleControl(Wire):
     rule: Rule | None = None
 
 
-ControlRecord = RuleControl
+class RuleApplied(Wire):
+    """From when a version of a rule was evaluated, written by the evaluator before its first decision with it.
+
+    A version is in force from the least of these times until the next version is. So a replay of the past applies it
+    at the same point of the grid.
+    """
+
+    v: Literal[1] = 1
+    type: Literal["applied"] = "applied"
+    id: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="`applied/<id of rule>`.")
+    version: Count = Field(description="Of the rule's control record; of a removal too.")
+    from_ms: Millis = Field(description="The first evaluation time that it was applied at, on the grid.")
+
+
+ControlRecord = RuleControl | RuleApplied

@@ -101,7 +101,7 @@ CONTROL = Topic(
     key="id",
     partitions=1,
     retention_ms=None,
-    title="Rules, versioned, with who and when.",
+    title="Rules, versioned, with who and when; from when each version was applied.",
 )
 DEADLETTERS = Topic(
     name="deadletters",

@@ -5,7 +5,8 @@ from schemas.alerts import AlertState
 from schemas.control import RuleControl
 
 _CONTROL = """
-SELECT argMax(record, (version, at, by)) FROM watchkeeper_store.control FINAL GROUP BY id ORDER BY id
+SELECT argMax(record, (version, at, by)) FROM watchkeeper_store.control FINAL
+WHERE startsWith(id, 'rule/') GROUP BY id ORDER BY id
 """
 # Within one incarnation of the topic its last record holds; of several incarnations the one that was evaluated last.
 _STATES = """

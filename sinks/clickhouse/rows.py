@@ -8,13 +8,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from connect.clickhouse import Store
 from schemas.alerts import AlertState, StateRecord, Transition
-from schemas.control import RuleControl
-from schemas.deadletters import DeadLetter, Redrive
+from schemas.control import ControlRecord, RuleApplied, RuleControl
 from schemas.errors import BadRecord, Reason
 from schemas.reference import checked_bytes, explain, parsed
 from schemas.rollup_wire import Mark, Rows, decode_rollups
 from schemas.rules import AbsenceRule
-from schemas.topics import ALERT_STATES, ALERTS, CONTROL, DEADLETTERS, ROLLUPS
+from schemas.topics import ALERT_STATES, ALERTS, CONTROL, ROLLUPS
 
 MAX_MS = 4_102_444_800_000
 """The year 2100: expiry is computed in 32 bits of seconds."""
@@ -95,26 +94,27 @@ class Table(Target):
 
 
 def tables() -> dict[str, Table]:
-    """The table of each topic that the program itself writes; those of the input topics are in `inputs.py`."""
+    """The tables of our own topics, but for that of refused records: see `refused.py`."""
     return {
-        ROLLUPS.name: _with_watermarks(_table("rollups", _ROLLUP_COLUMNS, _rollups, day="window_start")),
-        ALERTS.name: _table("transitions", _TRANSITION_COLUMNS, _transitions),
-        ALERT_STATES.name: _table("alert_states", _STATE_COLUMNS, _states),
-        CONTROL.name: _table("control", _CONTROL_COLUMNS, _control),
-        DEADLETTERS.name: _with_redrives(_table("deadletters", _LETTER_COLUMNS, _letters)),
+        ROLLUPS.name: _with_watermarks(table_of("rollups", _ROLLUP_COLUMNS, _rollups, day="window_start")),
+        ALERTS.name: table_of("transitions", _TRANSITION_COLUMNS, _transitions),
+        ALERT_STATES.name: table_of("alert_states", _STATE_COLUMNS, _states),
+        CONTROL.name: table_of("control", _CONTROL_COLUMNS, _control),
     }
 
 
-def _table(name: str, columns: tuple[str, ...], read: _Read, *, day: str = "") -> Table:
+def table_of(name: str, columns: tuple[str, ...], read: _Read, *, day: str = "") -> Table:
+    """A table whose rows are read record by record."""
     return Table(
         name=f"watchkeeper_store.{name}",
         columns=columns,
-        read=lambda records, epoch: _each(read, records, epoch),
+        read=lambda records, epoch: each(read, records, epoch),
         day=columns.index(day) if day else None,
     )
 
 
-def _each(read: _Read, records: Sequence[Record], epoch: str) -> Batch:
+def each(read: _Read, records: Sequence[Record], epoch: str) -> Batch:
+    """The rows of records, and those records that cannot be read."""
     batch = Batch()
     for record in records:
         try:
@@ -184,7 +184,7 @@ def _with_watermarks(table: Table) -> Table:
 
     def read(records: Sequence[Record], epoch: str) -> Batch:
         batch = table.read(records, epoch)
-        beside = _each(_watermark, [record for record in records if record.key is None], epoch)
+        beside = each(_watermark, [record for record in records if record.key is None], epoch)
         batch.beside = Batch(beside.rows, beside.origins)
         return batch
 
@@ -230,16 +230,20 @@ def _states(record: Record, epoch: str) -> Iterator[Row]:
         yield (one.alert, epoch, ver, written_ms, *about, record.value.decode())
 
 
-_CONTROL = TypeAdapter(RuleControl)
+_CONTROL: TypeAdapter[RuleControl | RuleApplied] = TypeAdapter(ControlRecord)
 _CONTROL_COLUMNS = (
     *("id", "version", "at", "by", "rule", "kind", "metric", "warning", "critical", "for_ms", "enabled", "record"),
 )
 
 
 def _control(record: Record, _: str) -> Iterator[Row]:
-    """One version of a rule."""
-    one: RuleControl = validated(_CONTROL, record.value)
-    assert record.value is not None
+    """One version of a rule, or from when one was applied, which has no kind either."""
+    one: RuleControl | RuleApplied = validated(_CONTROL, record.value)
+    text = (record.value or b"").decode()
+    if isinstance(one, RuleApplied):
+        applied = (one.id, one.version, checked_ms(one.from_ms), "", one.id.removeprefix("applied/"))
+        yield (*applied, "", "", None, None, 0, False, text)
+        return
     named = (one.id, one.version, checked_ms(one.at_ms), one.by)
     about: Row
     match one.rule:
@@ -249,51 +253,4 @@ def _control(record: Record, _: str) -> Iterator[Row]:
             about = (rule.id, rule.kind, rule.metric, None, None, rule.after_ms, rule.enabled)
         case rule:
             about = (rule.id, rule.kind, rule.metric, rule.warning, rule.critical, rule.for_ms, rule.enabled)
-    yield (*named, *about, record.value.decode())
-
-
-_LETTER: TypeAdapter[DeadLetter | Redrive] = TypeAdapter(DeadLetter | Redrive)
-_LETTER_COLUMNS = (
-    *("topic", "epoch", "partition", "offset", "ver", "refused_at", "refused_by", "reasons", "details", "samples"),
-    *("key_base64", "value_base64", "value_bytes", "value_sha256"),
-)
-
-
-def _letters(record: Record, _: str) -> Iterator[Row]:
-    """A refused record. A letter that was sent twice is there once, as it was sent last."""
-    one: DeadLetter | Redrive = validated(_LETTER, record.value)
-    if isinstance(one, Redrive):
-        return
-    yield (
-        *(one.topic, one.epoch, one.partition, one.offset, record.offset + 1, max(0, record.timestamp)),
-        one.refused_by,
-        [fault.reason.value for fault in one.faults],
-        [fault.detail for fault in one.faults],
-        [-1 if fault.sample is None else fault.sample for fault in one.faults],
-        *(one.key_base64, one.value_base64, one.value_bytes, one.value_sha256),
-    )
-
-
-MAX_REDRIVE_BYTES = 8_192
-_REDRIVE_COLUMNS = (
-    *("topic", "epoch", "partition", "offset", "state", "at", "by"),
-    *("to_epoch", "to_partition", "from_offset", "value_sha256"),
-)
-
-
-def _with_redrives(table: Table) -> Table:
-    """That a refused record was sent again stands beside the letters."""
-
-    def read(records: Sequence[Record], epoch: str) -> Batch:
-        batch = table.read(records, epoch)
-        beside = _each(_redrive, [one for one in records if len(one.value or b"") <= MAX_REDRIVE_BYTES], epoch)
-        batch.beside = Batch(beside.rows, beside.origins)
-        return batch
-
-    return replace(table, read=read, beside=Target(name="watchkeeper_store.redrives", columns=_REDRIVE_COLUMNS))
-
-
-def _redrive(record: Record, _: str) -> Iterator[Row]:
-    one: DeadLetter | Redrive = validated(_LETTER, record.value)
-    if isinstance(one, Redrive):
-        yield tuple(checked_ms(one.at_ms) if name == "at" else getattr(one, name) for name in _REDRIVE_COLUMNS)
+    yield (*named, *about, text)

@@ -91,7 +91,8 @@ async def send_everything(topics: Pipeline, placed: list[Placed]) -> int:
     await topics.send("alerts", [transition(number) for number in range(4)], key=b"a" * 16)
     rule = {"id": "busy", "metric": "m0", "kind": "threshold", "warning": 0.8, "critical": 0.9, "for_ms": 60_000}
     control = {"v": 1, "type": "rule", "id": "rule/busy", "version": 1, "at_ms": BASE_MS, "by": "ada@ops", "rule": rule}
-    await topics.send("control", [json.dumps(control).encode()], key=b"rule/busy")
+    applied = {"v": 1, "type": "applied", "id": "applied/busy", "version": 1, "from_ms": BASE_MS}
+    await topics.send("control", [json.dumps(one).encode() for one in (control, applied)], key=b"rule/busy")
     letter = {
         "v": 1,
         "topic": "logs",
@@ -103,7 +104,7 @@ async def send_everything(topics: Pipeline, placed: list[Placed]) -> int:
     }
     faults = [{"reason": "not_json", "detail": "x"}]
     await topics.send("deadletters", [json.dumps({**letter, "faults": faults, "value_base64": "/w=="}).encode()])
-    return len(placed) + 40 + 3 + 4 + 1 + 1
+    return len(placed) + 40 + 3 + 4 + 2 + 1
 
 
 async def test_rollup_rows_land_and_are_what_combine_makes_of_them_in_every_tier(
