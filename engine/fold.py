@@ -1,28 +1,26 @@
 """The fold of one input partition: its records, in offset order, to rollup rows. A function of the log alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
-from typing import cast
 
 import numpy as np
 
 from engine.checkpoints import Checkpoint, messages
+from engine.columns import gather
 from engine.directory import Directory
 from engine.fold_config import FoldConfig, Start
 from engine.occurrences import Occurrences, record_hashes
 from engine.points import Arrived, Points
 from engine.rows import Ints
 from engine.segments import Ledger, Segment
-from engine.shapes import Folded, Shapes
+from engine.shapes import Shapes
 from schemas.deadletters import Fault
 from schemas.errors import BadRecord, Reason
 from schemas.samples import Kind
-from schemas.series import Decoded, Series, series_of
-from schemas.wire import Input, SampleRecord, Tick
-
-_FOLDED = frozenset({SampleRecord, Decoded})
+from schemas.series import Series, series_of
+from schemas.wire import Input, Tick
 
 OTHER = "__other__"
 UNKNOWN = -1
@@ -90,27 +88,39 @@ class PartitionFold:
             records: As the decoders give them.
             append_ms: When the broker appended each record, where the topic keeps that time; else ticks tell the clock.
         """
+        self.fold_parts(offsets, [records], append_ms)
+
+    def fold_parts(
+        self, offsets: Sequence[int], parts: Iterable[Sequence[Input]], append_ms: Sequence[int] | None = None
+    ) -> None:
+        """The same of records that come in parts, one after the other: each is let go before the next is asked for."""
         if not offsets:
             return
         ahead_ms = self.config.ahead_bound_ms if append_ms is None else self.config.skew_bound_ms
-        others = [place for place, record in enumerate(records) if type(record) not in _FOLDED]
-        told = self._ticks(records, others) if append_ms is None else np.array(append_ms, np.int64)
+        records, others = gather(parts, self._shapes)
+        told = self._ticks(len(offsets), others) if append_ms is None else np.array(append_ms, np.int64)
         clock = np.maximum.accumulate(np.maximum(told, self._clock_ms))
+        hashes = record_hashes(records.shapes["base"], records.seqs.view(np.uint64))
+        all_offsets, inputs = np.array(offsets, np.int64), records.inputs
+        arrived = Arrived(records, all_offsets[inputs], hashes, clock[inputs])
         for first, end in self._runs(clock):
             segment = self._segment_at(offsets[first], int(clock[first]))
             self._clock_ms = int(clock[end - 1])
             if segment is None:
                 self.counts.skipped += end - first
-            else:
-                run, apart = slice(first, end), [place - first for place in others if first <= place < end]
-                self._run(segment, offsets[run], records[run], clock[run], apart=apart, ahead_ms=ahead_ms)
+                continue
+            if segment.index >= self._live_from:
+                for place in others:
+                    if first <= place < end:
+                        self._refuse(offsets[place], others[place])
+            run = slice(*np.searchsorted(inputs, (first, end)).tolist())
+            self._run(segment, arrived.between(run), ahead_ms=ahead_ms)
         self.next_offset = offsets[-1] + 1
 
-    def _ticks(self, records: Sequence[Input], others: Sequence[int]) -> Ints:
+    def _ticks(self, count: int, others: Mapping[int, Input]) -> Ints:
         """What the ticks of our epoch say, in their places."""
-        told = np.full(len(records), UNKNOWN, np.int64)
-        for place in others:
-            record = records[place]
+        told = np.full(count, UNKNOWN, np.int64)
+        for place, record in others.items():
             if isinstance(record, Tick) and record.epoch == self.config.epoch:
                 told[place] = record.at_ms
         return told
@@ -151,45 +161,22 @@ class PartitionFold:
             known = self._overflows[key] = series_of(series.metric, OTHER, {"overflow": "true"}, series.kind)
         return known
 
-    def _run(
-        self,
-        segment: Segment,
-        offsets: Sequence[int],
-        records: Sequence[Input],
-        clock: Ints,
-        *,
-        apart: Sequence[int],
-        ahead_ms: int,
-    ) -> None:
-        """Folds records of one segment; in a segment before the first live one it only learns their ids.
-
-        Args:
-            apart: Places of those that are none: ticks, and what could not be read.
-        """
-        live = segment.index >= self._live_from
-        folded, where = cast("list[Folded]", list(records)), np.delete(np.arange(len(records)), apart)
-        for place in reversed(apart):
-            del folded[place]
-            if live:
-                self._refuse(offsets[place], records[place])
-        if not folded:
+    def _run(self, segment: Segment, arrived: Arrived, *, ahead_ms: int) -> None:
+        """Folds records of one segment; in a segment before the first live one it only learns their ids."""
+        records = arrived.records
+        fresh = self._seen.admit(records.shapes["boot"], records.seqs, arrived.hashes)
+        if segment.index < self._live_from:
             return
-        shapes = self._shapes.of(folded)
-        seqs = np.array([record.seq for record in folded], np.int64)
-        hashes = record_hashes(shapes["base"], seqs.view(np.uint64))
-        fresh = self._seen.admit(shapes["boot"], seqs, hashes)
-        if not live:
-            return
-        self.counts.duplicates += len(folded) - len(fresh)
-        if fresh:
-            arrived = Arrived(folded, shapes, np.array(offsets)[where], hashes, clock[where])
-            self._add(segment, arrived if len(fresh) == len(folded) else arrived.only(fresh), ahead_ms=ahead_ms)
+        repeats = len(records.seqs) - len(fresh)
+        self.counts.duplicates += repeats
+        if len(fresh):
+            self._add(segment, arrived.only(fresh) if repeats else arrived, ahead_ms=ahead_ms)
 
     def _add(self, segment: Segment, arrived: Arrived, *, ahead_ms: int) -> None:
         """Folds the points in of records that were not seen before."""
         config, counts, clock = self.config, self.counts, arrived.clock_ms
         unknown = clock == UNKNOWN
-        skew_ms = np.where(unknown, 0, clock - np.array([record.sent_ms for record in arrived.records], np.int64))
+        skew_ms = np.where(unknown, 0, clock - arrived.records.sent_ms)
         skewed = (skew_ms > config.skew_bound_ms) | (skew_ms < -ahead_ms)
         tally = Points(
             segment,
@@ -199,7 +186,7 @@ class PartitionFold:
             closed_ms=np.where(unknown, UNKNOWN, clock - config.lateness_ms - config.window_ms),
             window_ms=config.window_ms,
         ).fold()
-        counts.records += len(arrived.records)
+        counts.records += len(arrived.offsets)
         counts.points += tally.points
         counts.late += tally.late
         counts.overflowed += tally.overflowed

@@ -1,7 +1,6 @@
 """Which records occurred lately, so that a repeat is known."""
 
 from collections import deque
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +41,7 @@ class Occurrences:
         """By boot: the number of its newest record, and whether its hashes are kept in sets."""
         self._settled = False
 
-    def admit(self, boots: Ints, seqs: Ints, hashes: Hashes) -> Sequence[int]:
+    def admit(self, boots: Ints, seqs: Ints, hashes: Hashes) -> Ints:
         """Positions of the records that are new, each the first time that it stands there; all of them now occurred.
 
         Args:
@@ -58,7 +57,7 @@ class Occurrences:
         apart = self._apart[boots]
         if not apart.any():
             self._put_down(boots, seqs, hashes)
-            return range(len(boots))
+            return np.arange(len(boots))
         self._put_down(boots[~apart], seqs[~apart], hashes[~apart])
         positions = np.flatnonzero(~apart).tolist()
         for position in np.flatnonzero(apart).tolist():
@@ -66,7 +65,7 @@ class Occurrences:
             if not any(hashed in known for known in self._sets):
                 positions.append(position)
             self._sets[-1].add(hashed)
-        return sorted(positions)
+        return np.array(sorted(positions), np.int64)
 
     def _out_of_order(self, boots: Ints, seqs: Ints) -> Ints:
         """Boots in order until now, of which a number is not above the one before."""

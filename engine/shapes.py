@@ -20,7 +20,6 @@ NOTHING = 0
 
 Folded = SampleRecord | Decoded
 
-
 Table = NDArray[np.void]
 
 _SHAPE = np.dtype(
@@ -56,9 +55,12 @@ class _Shape:
         )
 
 
-_Key = tuple[str, str, int, str, str, bytes]
-"""Source, boot, number of samples; metric, kind and dimensions of the first one. All of a record of one sample, of
-others a guess: see `_Shape.fits`."""
+_Tree = dict[str, dict[str, dict[str, dict[bytes, dict[str, int]]]]]
+"""Shapes of records of one sample, by source, boot, kind, dimensions, metric: a walk from one dictionary to the next
+costs half of what a tuple of the five does, whose parts lie all over the memory."""
+
+_Guess = tuple[int, int, str, str, bytes]
+"""Number of the boot, number of samples; metric, kind and dimensions of the first one: see `_Shape.fits`."""
 
 
 class Shapes:
@@ -79,51 +81,80 @@ class Shapes:
 
     def _forget(self) -> None:
         self.series: list[Series | None] = [None]
-        self._known: dict[_Key, int] = {}
+        self._boots: dict[tuple[str, str], int] = {}
+        self._bases: list[int] = []
+        self._single: _Tree = {}
+        self._guesses: dict[_Guess, int] = {}
         self._shapes: list[_Shape] = []
-        self._boots: dict[tuple[str, str], tuple[int, int]] = {}
         self._rows: list[tuple[int, int, int, int, int, bool]] = []
         self._table: Table = np.zeros(0, _SHAPE)
         self._places: dict[tuple[int, Kind], int] = {}
 
-    def of(self, records: Sequence[Folded]) -> Table:
-        """The shape of each record, see `_SHAPE`. What was never seen is learnt."""
-        if max(len(self.series), len(self._known)) > MAX_SHAPED:
+    def make_room(self) -> None:
+        """Forgets all when it is too much: places and numbers that were given before hold no longer then."""
+        if max(len(self.series), len(self._shapes)) > MAX_SHAPED:
             self._forgetting()
             self._forget()
-        known, shapes, found = self._known, self._shapes, []
-        for record in records:
-            if type(record) is SampleRecord:
-                samples = record.samples
-                first, count = samples[0], len(samples)
-                key: _Key = (record.source, record.boot, count, first.metric, first.kind, bytes(first.dimensions))
-                shape = known.get(key)
-                if shape is None or (count > 1 and not shapes[shape].fits(samples)):
-                    shape = self._learn(key, samples)
-            else:
-                key = (record.source, record.boot, 0, "", "", b"")
-                shape = known.get(key)
-                if shape is None:
-                    shape = self._learn(key, ())
-            found.append(shape)
+
+    def of_single(self, records: Sequence[SampleRecord], samples: Sequence[Sample]) -> Table:
+        """The shape of each record, see `_SHAPE`, where each has one sample. What was never seen is learnt."""
+        tree = self._single
+        try:
+            found = [
+                tree[record.source][record.boot][sample.kind][bytes(sample.dimensions)][sample.metric]
+                for record, sample in zip(records, samples, strict=True)
+            ]
+        except KeyError:
+            found = [self._grown(record, sample) for record, sample in zip(records, samples, strict=True)]
+        return self._rows_of(found)
+
+    def of_any(self, records: Sequence[Folded]) -> Table:
+        """The same of records of any number of samples, and of such that name their series themselves."""
+        return self._rows_of([self._guessed(record) for record in records])
+
+    def _rows_of(self, found: Sequence[int]) -> Table:
         if self._rows:
             self._table, self._rows = np.concatenate([self._table, np.array(self._rows, _SHAPE)]), []
         return self._table[found]
 
-    def _learn(self, key: _Key, samples: Sequence[Sample]) -> int:
-        """The shape of a record that was not known, or that takes the place of another."""
-        source, boot, *_ = key
-        number, base = self._boots.setdefault((source, boot), (len(self._boots), base_of(source, boot)))
-        first, shape = len(self.series), _Shape(samples)
+    def _grown(self, record: SampleRecord, sample: Sample) -> int:
+        """The shape of a record of one sample, which the tree knows from now on."""
+        kinds = self._single.setdefault(record.source, {}).setdefault(record.boot, {})
+        metrics = kinds.setdefault(sample.kind, {}).setdefault(bytes(sample.dimensions), {})
+        shape = metrics.get(sample.metric)
+        if shape is None:
+            shape = metrics[sample.metric] = self._learn(record, record.samples)
+        return shape
+
+    def _guessed(self, record: Folded) -> int:
+        samples = record.samples if isinstance(record, SampleRecord) else ()
+        first = (samples[0].metric, samples[0].kind, bytes(samples[0].dimensions)) if samples else ("", "", b"")
+        guess = (self._boot(record), len(samples), *first)
+        shape = self._guesses.get(guess)
+        if shape is None or not self._shapes[shape].fits(samples):
+            shape = self._guesses[guess] = self._learn(record, samples)
+        return shape
+
+    def _boot(self, record: Folded) -> int:
+        """The number of a boot."""
+        boot = self._boots.get((record.source, record.boot))
+        if boot is None:
+            boot = self._boots[record.source, record.boot] = len(self._boots)
+            self._bases.append(base_of(record.source, record.boot))
+        return boot
+
+    def _learn(self, record: Folded, samples: Sequence[Sample]) -> int:
+        """The number of a shape that was not known."""
+        boot, first, shape = self._boot(record), len(self.series), _Shape(samples)
         for index, sample in enumerate(samples):
             try:
-                self.series.append(self._learnt[source, sample.metric, sample.kind, bytes(sample.dimensions)])
+                self.series.append(self._learnt[record.source, sample.metric, sample.kind, bytes(sample.dimensions)])
             except BadRecord as bad:
                 self.series.append(None)
                 shape.faults.append(Fault(reason=bad.reason, detail=bad.detail, sample=index))
-        learnt = self._known[key] = len(self._shapes)
+        learnt = len(self._shapes)
         self._shapes.append(shape)
-        self._rows.append((learnt, number, first, len(samples), base, bool(shape.faults)))
+        self._rows.append((learnt, boot, first, len(samples), self._bases[boot], bool(shape.faults)))
         return learnt
 
     def faults(self, shape: int) -> list[Fault]:

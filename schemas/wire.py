@@ -116,18 +116,19 @@ class SampleDecoder:
         """One entry for each value, in their order; what cannot be used is a `BadRecord`, or a fault of a `Decoded`."""
         if None in values:
             return [self._decode(value) for value in values]
-        whole = cast("Sequence[bytes]", values)
-        ticks = [index for index, value in enumerate(whole) if value.startswith(TICK_PREFIX)]
-        lines = list(whole)
+        lines = list(cast("Sequence[bytes]", values))
+        joined = b"\n".join(lines)
+        if TICK_PREFIX not in joined:
+            return self._decode_lines(lines, joined)
+        ticks = {index: value for index, value in enumerate(lines) if value.startswith(TICK_PREFIX)}
         for index in reversed(ticks):
             del lines[index]
-        decoded = self._decode_lines(lines)
-        for index in ticks:
-            decoded.insert(index, self._decode(whole[index]))
+        decoded = self._decode_lines(lines, b"\n".join(lines))
+        for index, value in ticks.items():
+            decoded.insert(index, self._decode(value))
         return decoded
 
-    def _decode_lines(self, lines: Sequence[bytes]) -> list[Input]:
-        joined = b"\n".join(lines)
+    def _decode_lines(self, lines: Sequence[bytes], joined: bytes) -> list[Input]:
         # A value of two records beside an empty or a cut one would shift its neighbours. Where every value begins as a
         # record and ends as one, each holds at least one: no JSON has `}` and `{` with nothing but a line break between
         # them. So as many records as values are one in each.
@@ -141,10 +142,11 @@ class SampleDecoder:
         if len(records) != len(lines):
             return [self._decode(value) for value in lines]
         # As `_plausible` says it, without a call for each record.
-        past_ms, future_ms = -reference.PAST_BOUND_MS, reference.FUTURE_BOUND_MS
+        spans_ms = [record.at_ms - record.sent_ms for record in records]
+        if not spans_ms or (min(spans_ms) >= -reference.PAST_BOUND_MS and max(spans_ms) <= reference.FUTURE_BOUND_MS):
+            return cast("list[Input]", records)
         return [
-            record if past_ms <= record.at_ms - record.sent_ms <= future_ms else _explained(value)
-            for record, value in zip(records, lines, strict=True)
+            record if _plausible(record) else _explained(value) for record, value in zip(records, lines, strict=True)
         ]
 
     def _decode(self, value: bytes | None) -> Input:

@@ -29,14 +29,14 @@ from engine.fold import PartitionFold
 
 def plant_at(topic: str, partition: int, offset: int, *, bug: Callable[[], None]) -> None:
     """Has the fold run into a bug when it is given a record."""
-    fold = PartitionFold.fold
+    fold = PartitionFold.fold_parts
 
     def buggy(self: PartitionFold, offsets: Sequence[int], *rest: Any) -> None:
         if (self.config.topic, self.config.partition) == (topic, partition) and offset in offsets:
             bug()
         fold(self, offsets, *rest)
 
-    PartitionFold.fold = buggy  # type: ignore[method-assign,assignment]
+    PartitionFold.fold_parts = buggy  # type: ignore[method-assign,assignment]
 
 
 def explode() -> None:

@@ -1,6 +1,6 @@
 """Making logs for the fold, and reading what it published."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from engine.checkpoints import Checkpoint
 from engine.fold import PartitionFold
@@ -32,6 +32,11 @@ def record(
 def fresh(config: FoldConfig = CONFIG) -> PartitionFold:
     """A fold at the beginning of a log."""
     return PartitionFold(config, start=Start.FRESH, offset=0)
+
+
+def parts(log: Sequence[Input], size: int) -> Iterator[Sequence[Input]]:
+    """A log in pieces of so many records."""
+    return (log[first : first + size] for first in range(0, len(log), size))
 
 
 def folded(log: Sequence[Input], *, config: FoldConfig = CONFIG) -> dict[Identity, Row]:

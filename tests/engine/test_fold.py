@@ -12,7 +12,7 @@ from schemas.errors import BadRecord, Reason
 from schemas.samples import Kind, Sketch
 from schemas.series import Decoded, Point, series_of
 from schemas.wire import Input, SampleDecoder, Tick
-from tests.engine.logs import CONFIG, EPOCH, folded, fresh, newest, record, rows_of, tick
+from tests.engine.logs import CONFIG, EPOCH, folded, fresh, newest, parts, record, rows_of, tick
 
 T = 1_000_000_020_000
 """A multiple of the segment's length, as a moment of the log."""
@@ -159,12 +159,14 @@ def test_a_log_that_was_cut_is_folded_from_the_next_segment_and_what_was_skipped
     assert fold.checkpoint(early=True).durable_below == 0
 
 
-def test_a_refused_record_a_bad_sample_and_a_foreign_tick_are_told_with_their_offset() -> None:
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_refused_record_a_bad_sample_and_a_foreign_tick_are_told_with_their_offset(size: int) -> None:
     series = series_of("m", "s", {}, Kind.GAUGE)
     fault = Fault(reason=Reason.BAD_SHAPE, detail="x", sample=1)
     half = Decoded("s", "b", 1, T, T, [Point(series, 1.0)], [fault])
     fold = fresh()
-    fold.fold(range(4), [tick(T), half, BadRecord(Reason.NOT_JSON, "y"), Tick(1, "other", T + 99_000)])
+    log: list[Input] = [tick(T), half, BadRecord(Reason.NOT_JSON, "y"), Tick(1, "other", T + 99_000)]
+    fold.fold_parts(range(4), parts(log, size))
     told = [(offset, [one.reason for one in faults]) for offset, faults in fold.take_faults()]
     assert told == [(1, [Reason.BAD_SHAPE]), (2, [Reason.NOT_JSON]), (3, [Reason.FOREIGN_TICK])]
     assert fold.take_faults() == []
@@ -272,14 +274,25 @@ def test_what_is_remembered_of_shapes_is_bounded_and_forgetting_loses_nothing(
     assert (len(rows), fold.counts.points) == (40, 40)
 
 
-def test_records_that_name_their_series_and_such_that_have_a_shape_are_folded_in_their_order() -> None:
+def test_a_repeat_beside_a_distribution_takes_nothing_from_it() -> None:
+    sketch = Sketch(sum=5.0, min=5.0, max=5.0, positive={"80": 1})
+    point = Point(series_of("m", "s", {}, Kind.SKETCH), 0.0, None, sketch)
+    log: list[Input] = [tick(T), record(1, T), record(1, T), Decoded("s", "b", 2, T, T, [point])]
+    rows = folded(log).values()
+    assert [(row.n, row.sum) for row in rows] == [(2, 6.0)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_records_that_name_their_series_and_such_that_have_a_shape_are_folded_in_their_order(size: int) -> None:
     """0.1 + 0.2 + 0.3 differs in its last bit from 0.3 + 0.2 + 0.1."""
     one, two = fast([{"metric": "m", "value": 0.1}], 1), fast([{"metric": "m", "value": 0.3}], 3)
     sketch = Sketch(sum=0.2, min=0.2, max=0.2, positive={"-80": 1})
     point = Point(series_of("m", "s", {}, Kind.SKETCH), 0.0, None, sketch)
     rows = []
     for log in ([*one, Decoded("s", "b", 2, T, T, [point]), *two], [*two, Decoded("s", "b", 2, T, T, [point]), *one]):
-        (row,) = folded([tick(T), *log]).values()
+        fold, whole = fresh(), [tick(T), *log]
+        fold.fold_parts(range(len(whole)), parts(whole, size))
+        (row,) = newest(rows_of(fold.checkpoint(early=True))).values()
         rows.append((row.n, row.sum))
     assert rows == [(3, 0.1 + 0.2 + 0.3), (3, 0.3 + 0.2 + 0.1)]
     assert rows[0] != rows[1]

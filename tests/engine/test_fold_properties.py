@@ -15,7 +15,7 @@ from schemas.reference import decode_samples
 from schemas.rollup_wire import Row
 from schemas.samples import Kind
 from schemas.wire import Input, SampleDecoder
-from tests.engine.logs import CONFIG, Identity, folded, newest, record, rows_of, tick
+from tests.engine.logs import CONFIG, Identity, folded, newest, parts, record, rows_of, tick
 
 T = 1_000_000_020_000
 METRICS = ("a", "b")
@@ -37,16 +37,16 @@ def logs(draw: st.DrawFn) -> list[Input]:
     return log
 
 
-@given(logs(), st.lists(st.integers(1, 7), min_size=1, max_size=10), st.booleans())
-def test_the_fold_depends_neither_on_batches_nor_on_when_rows_are_published(
-    log: list[Input], sizes: list[int], early: bool
+@given(logs(), st.lists(st.integers(1, 7), min_size=1, max_size=10), st.integers(1, 4), st.booleans())
+def test_the_fold_depends_neither_on_batches_and_their_parts_nor_on_when_rows_are_published(
+    log: list[Input], sizes: list[int], part: int, early: bool
 ) -> None:
     fold = PartitionFold(CONFIG, start=Start.FRESH, offset=0)
     published, position = [], 0
     while position < len(log):
         size = sizes[position % len(sizes)]
         batch = log[position : position + size]
-        fold.fold(range(position, position + len(batch)), batch)
+        fold.fold_parts(range(position, position + len(batch)), parts(batch, part))
         published.append(fold.checkpoint(early=early))
         position += len(batch)
     published.append(fold.checkpoint(early=True))
