@@ -14,11 +14,17 @@ _RANK = {Severity.NONE: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When, under which version of the rule, and whether input partitions are missing."""
+    """When, under which version of the rule, and what is missing.
+
+    Attributes:
+        partial: Input partitions are left out.
+        unseen: The grid point before was not evaluated: what happened since the last one is not known.
+    """
 
     at_ms: int
     version: int
     partial: bool = False
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,14 @@ def step(before: AlertState, reading: Reading, rule: Rule, moment: Moment) -> Al
     following = _following(before, state, rule, judged, moment)
     if isinstance(rule, ThresholdRule) and _stale(before, rule, silent, moment):
         following = _Next(State.STALE, before.severity, before.good_windows)
+    elif forgotten(rule, silent) and not moment.partial:
+        following = _Next(State.OK, Severity.NONE)
     return _moved(before, following, rule=rule, reading=reading, judged=judged, moment=moment, silent=silent)
+
+
+def forgotten(rule: Rule, silent_windows: int) -> bool:
+    """Whether an entity was silent for so long that it is no longer expected."""
+    return isinstance(rule, AbsenceRule) and silent_windows * WINDOW_MS >= max(rule.forget_after_ms, WINDOW_MS)
 
 
 def _stale(before: AlertState, rule: ThresholdRule, silent: int, moment: Moment) -> bool:
@@ -107,7 +120,8 @@ def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, m
     if state in _RAISED:
         return _Next(State.FIRING, severity)
     wait_ms = rule.for_ms if isinstance(rule, ThresholdRule) else 0
-    since_ms = before.episode_ms if state is State.PENDING else moment.at_ms
+    # What waits to be raised must have held all the time: silence, or a stop, and it waits anew.
+    since_ms = before.since_ms if before.state is State.PENDING and not moment.unseen else moment.at_ms
     if state is State.OK:
         return (
             _Next(State.PENDING, severity)
@@ -139,6 +153,7 @@ def _moved(
     opened = before.state is State.OK and following.state is not State.OK
     episode_ms = moment.at_ms if opened else before.episode_ms
     changed = following.state is not before.state
+    waits_anew = moment.unseen and following.state is State.PENDING
     # A rule that waits for nothing still passes through pending, so that consumers see one order of states.
     steps = [following.state]
     if opened and following.state is State.PENDING and isinstance(rule, ThresholdRule) and rule.for_ms == 0:
@@ -160,7 +175,7 @@ def _moved(
             "state": steps[-1],
             "severity": following.severity,
             "episode_ms": 0 if steps[-1] is State.OK else episode_ms,
-            "since_ms": moment.at_ms if changed else before.since_ms,
+            "since_ms": moment.at_ms if changed or waits_anew else before.since_ms,
             "evaluated_ms": moment.at_ms,
             "good_windows": following.good_windows,
             "silent_windows": silent,
@@ -198,6 +213,8 @@ def _transition(
 ) -> Transition:
     identity = f"{rule.id}|{before.alert}|{episode_ms}|{moment.at_ms}|{severity}|{state}|{revision}"
     threshold = judged.threshold if judged is not None else None
+    if isinstance(rule, AbsenceRule) and state is State.OK and reading.outcome is Outcome.NO_DATA:
+        why = f"no {rule.metric} for {rule.forget_after_ms / 1000:g} s: it is no longer expected"
     return Transition(
         id=blake2b(identity.encode(), digest_size=16).hexdigest(),
         alert=before.alert,

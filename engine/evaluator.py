@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.alerts import Moment, new_alert, step, withdrawn
+from engine.alerts import Moment, forgotten, new_alert, step, withdrawn
 from engine.combine import Combined
 from engine.held import Held
 from engine.rules import Reading, entity_of, read, selects
@@ -136,21 +136,24 @@ class Evaluator:
         if complete is None:
             return []
         reached_ms = complete.at_ms - complete.at_ms % WINDOW_MS
+        known_ms = self._evaluated_ms
         if self._evaluated_ms is None:
             self._evaluated_ms = reached_ms - WINDOW_MS
         first_ms = max(self._evaluated_ms, reached_ms - self._config.max_catchup_ms) + WINDOW_MS
-        evaluations = [self._at(at_ms, complete) for at_ms in range(first_ms, reached_ms + 1, WINDOW_MS)]
+        unseen_ms = first_ms if known_ms is None or first_ms > known_ms + WINDOW_MS else None
+        grid = range(first_ms, reached_ms + 1, WINDOW_MS)
+        evaluations = [self._at(at_ms, complete, unseen=at_ms == unseen_ms) for at_ms in grid]
         if evaluations:
             self._held.forget(self.needed_from_ms)
         return evaluations
 
-    def _at(self, at_ms: int, complete: Complete) -> Evaluation:
+    def _at(self, at_ms: int, complete: Complete, *, unseen: bool) -> Evaluation:
         changed: list[AlertState] = []
         for versioned, why in self._withdrawn:
             changed += self._withdraw(versioned, why, at_ms)
         self._withdrawn = []
         for versioned in self._rules.values():
-            changed += self._evaluate_rule(versioned, Moment(at_ms, versioned.version, complete.partial))
+            changed += self._evaluate_rule(versioned, Moment(at_ms, versioned.version, complete.partial, unseen))
         self._evaluated_ms = at_ms
         return Evaluation(at_ms, complete.partial, changed)
 
@@ -192,8 +195,8 @@ class Evaluator:
 
 
 def _differs(before: AlertState, after: AlertState) -> bool:
-    """Whether a restart must know of it: transitions, severity, and windows that a raised or expected alert counts."""
-    if after.unsent or after.severity is not before.severity:
+    """Whether a restart must know of it: transitions, severity, a new wait, and windows that an alert counts."""
+    if after.unsent or after.severity is not before.severity or after.since_ms != before.since_ms:
         return True
     counted = (after.good_windows, after.silent_windows) != (before.good_windows, before.silent_windows)
     return counted and (after.state is not State.OK or before.silent_windows + after.silent_windows > 0)
@@ -202,4 +205,4 @@ def _differs(before: AlertState, after: AlertState) -> bool:
 def _worth_keeping(rule: Rule, state: AlertState) -> bool:
     if state.state is not State.OK:
         return True
-    return isinstance(rule, AbsenceRule)
+    return isinstance(rule, AbsenceRule) and not forgotten(rule, state.silent_windows)

@@ -91,7 +91,9 @@ class AbsenceRule(_Rule):
     kind: Literal["absence"] = Field(default="absence", description="`absence`.")
     after_ms: Duration = Field(default=30_000, alias="after", description="Silence that fires.")
     forget_after_ms: Duration = Field(
-        default=86_400_000, alias="forget_after", description="Silence after which the entity is no longer expected."
+        default=86_400_000,
+        alias="forget_after",
+        description="Silence after which it is no longer expected: its alert ends.",
     )
     severity: Severity = Field(default=Severity.CRITICAL, strict=False, description="Severity of the alert.")
 
@@ -100,17 +102,9 @@ Rule = Annotated[ThresholdRule | AbsenceRule, Field(discriminator="kind")]
 
 
 class RuleFile(Wire):
-    """A file of rules."""
+    """A file of rules, each valid by itself; `watchkeeper.rules_file` says what they must be together."""
 
     model_config = ConfigDict(extra="forbid")
 
     version: Literal[1]
     rules: list[Rule]
-
-    @model_validator(mode="after")
-    def _unique(self) -> Self:
-        ids = [rule.id for rule in self.rules]
-        repeated = sorted({id_ for id_ in ids if ids.count(id_) > 1})
-        if repeated:
-            raise ValueError(f"rule ids used more than once: {', '.join(repeated)}")
-        return self

@@ -21,6 +21,7 @@ CPU = ThresholdRule(id="cpu", metric="m", warning=50, critical=100, for_ms=20_00
 NOW = CPU.model_copy(update={"for_ms": 0})
 BELOW = NOW.model_copy(update={"direction": "below", "warning": 10.0, "critical": None})
 GONE = AbsenceRule(id="gone", metric="m", after_ms=30_000, good_windows=2)
+SOON = GONE.model_copy(update={"forget_after_ms": 60_000})
 Values = Sequence[float | None]
 
 
@@ -90,6 +91,10 @@ def told(rule: Rule, values: Values) -> str:
         (GONE, [1, None, None, None, 1, 1], "firing:critical recovering ok"),
         (GONE, [1, None, None, None, 1, None, 1, 1], "firing:critical recovering ok"),
         (GONE, [None] * 9, ""),
+        (CPU, [60, *[None] * 7, 60, 60, 60], "pending stale pending firing:warning"),
+        (CPU, [60, *[None] * 7, 60, 1], "pending stale pending ok"),
+        (SOON, [1, *[None] * 9], "firing:critical ok"),
+        (SOON, [1, *[None] * 9, 1, None, None, None], "firing:critical ok firing:critical"),
     ],
 )  # fmt: skip
 def test_states_follow_the_values(rule: Rule, values: Values, expected: str) -> None:
@@ -97,7 +102,7 @@ def test_states_follow_the_values(rule: Rule, values: Values, expected: str) -> 
 
 
 @given(
-    st.sampled_from([CPU, NOW, GONE]),
+    st.sampled_from([CPU, NOW, GONE, SOON]),
     st.lists(st.sampled_from([1.0, 49.0, 60.0, 120.0, None]), min_size=1, max_size=25),
     st.integers(1, 25),
 )
@@ -169,6 +174,37 @@ def test_what_was_missed_for_too_long_is_not_evaluated_any_more() -> None:
     evaluator.restore([], T - 10_000)
     evaluator.add_mark(mark(T + 7_200_000))
     assert len(evaluator.evaluate()) == 360
+
+
+@pytest.mark.parametrize("away_ms", [None, 7_200_000])
+def test_what_waited_when_the_evaluator_was_away_waits_anew(away_ms: int | None) -> None:
+    known = play(CPU, [60])[-1]
+    evaluator = Evaluator(CONFIG)
+    evaluator.apply_rules({"cpu": VersionedRule(1, CPU)})
+    # Without a position nothing tells when it stopped; with one, it is so old that the time between is left out.
+    evaluator.restore(known.states, known.at_ms if away_ms else None)
+    windows = (away_ms or 60_000) // 10_000
+    waiting = transitions(play(CPU, [60, 60], evaluator=evaluator, first=windows))
+    assert State.FIRING not in [one.to_state for one in waiting]
+    (fired,) = transitions(play(CPU, [60], evaluator=evaluator, first=windows + 2))
+    assert (fired.to_state, fired.episode_ms) == (State.FIRING, known.at_ms)
+
+
+def test_a_wait_that_began_anew_is_known_after_another_restart() -> None:
+    known = play(CPU, [60])[-1]
+    evaluator = Evaluator(CONFIG)
+    evaluator.apply_rules({"cpu": VersionedRule(1, CPU)})
+    evaluator.restore(known.states, None)
+    (renewed,) = play(CPU, [60], evaluator=evaluator, first=6)
+    assert [state.since_ms for state in renewed.states] == [renewed.at_ms]
+
+
+def test_an_entity_that_is_no_longer_expected_is_forgotten_and_says_so() -> None:
+    evaluator = Evaluator(CONFIG)
+    evaluator.apply_rules({"gone": VersionedRule(1, SOON)})
+    *_, ended = transitions(play(SOON, [1, *[None] * 6], evaluator=evaluator))
+    assert (ended.to_state, ended.summary) == (State.OK, "no m for 60 s: it is no longer expected")
+    assert play(SOON, [None], evaluator=evaluator, first=7)[-1].states == []
 
 
 def test_forgetting_a_rule_forgets_its_alerts() -> None:
