@@ -28,6 +28,9 @@ _READ_ONLY = {"readonly": 2}
 _CODES = re.compile(r"(?:Received ClickHouse exception, code: \d+, server response: )?(?:Code: \d+\. DB::Exception: )+")
 _TAIL = re.compile(r"(?:\s*Expected one of: .*?)?(?:\s*\(version [^)]*\))*(?:\s*\(for url [^)]*\))?\s*$", re.DOTALL)
 
+_REPEATED = re.compile(r"(\([A-Z_]+\))(?:\s*\(version [^)]*\)\.?\s*\1)+")
+"""An error that one part of ClickHouse takes from another says its name again."""
+
 
 class Store:
     """One ClickHouse. Thread-safe; connects at the first use.
@@ -181,6 +184,7 @@ class _reading:  # noqa: N801
 def said(words: str) -> str:
     """An error of ClickHouse without what its client, its server and its parser put around it."""
     without = _TAIL.sub("", _CODES.sub("", words))
+    without = _REPEATED.sub(r"\1", without)
     return re.sub(r"\s+", " ", without).strip() or words
 
 

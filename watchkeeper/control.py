@@ -1,6 +1,7 @@
 """Rules in force: read from topic `control`, and changed by publishing new versions of them there."""
 
 import getpass
+import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -106,7 +107,12 @@ async def publish(config: KafkaConfig, changes: Sequence[RuleControl]) -> None:
 
 def whoami() -> str:
     """Who decides, as it is noted with each version: user@host."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"[:256]
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that no list of users names.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"[:256]
 
 
 def now_ms() -> int:

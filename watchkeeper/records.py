@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from schemas.errors import BadSettings
+from schemas.records import MAX_RECORD_BYTES
 from schemas.topics import INPUTS, Topic
 
 _KEYS: Mapping[str, str] = {
@@ -16,6 +17,10 @@ _KEYS: Mapping[str, str] = {
     "events.errors": "service",
     "logs": "source",
 }
+
+
+MAX_LINE = 4 * MAX_RECORD_BYTES
+"""Characters of a line that are looked at: far more than a record, which may be written with blanks."""
 
 
 class BadLine(ValueError):  # noqa: N818  (reads as what it is)
@@ -55,9 +60,11 @@ class Emitter:
         Raises:
             BadLine: It is not JSON, not an object, or not a record of this topic.
         """
+        if len(text) > MAX_LINE:
+            raise BadLine(f"longer than {MAX_LINE} characters")
         try:
             fields = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise BadLine(f"not JSON: {error}") from None
         if not isinstance(fields, dict):
             raise BadLine(f"not a JSON object, but {type(fields).__name__}")
@@ -84,8 +91,10 @@ class Emitter:
             self._model.model_validate_json(value)
         except ValidationError as error:
             raise BadLine(_why(error)) from None
+        if len(value) > MAX_RECORD_BYTES:
+            raise BadLine(f"{len(value)} bytes; at most {MAX_RECORD_BYTES} are read")
         self._seq += 1
-        return Emitted(str(whole[_KEYS[self.topic]]).encode(), value)
+        return Emitted(str(whole[_KEYS[self.topic]]).encode("utf-8", "replace"), value)
 
 
 def _model(name: str) -> type[BaseModel]:

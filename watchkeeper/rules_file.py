@@ -1,5 +1,6 @@
 """Rule files: YAML in, rules out, every fault told at once with its line."""
 
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from schemas.alerts import Severity
 from schemas.errors import BadSettings
-from schemas.rules import RuleFile
+from schemas.rules import AbsenceRule, RuleFile
 
 MAX_BYTES = 1_048_576
 
@@ -41,13 +43,50 @@ def parse_rules(text: bytes, name: str) -> RuleFile:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadSettings(f"{name}:{line}: this is not YAML: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise BadSettings(f"{name}:1: this is not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadSettings(f"{name}:1: this is not YAML: {' '.join(str(error).split())}") from None
+    faults = [(mark.line + 1, f"{key} is given twice") for key, mark in _repeated(node)]
+    file = None
     try:
-        return RuleFile.model_validate(content)
+        file = RuleFile.model_validate(content)
+        faults += [(_line(node, place), told) for place, told in _unfit(file)]
     except ValidationError as error:
-        faults = [f"{name}:{_line(node, item['loc'])}: {_what(item)}" for item in error.errors(include_url=False)]
-        raise BadSettings("\n".join(faults)) from None
+        faults += [(_line(node, item["loc"]), _what(item)) for item in error.errors(include_url=False)]
+    if faults or file is None:
+        raise BadSettings("\n".join(f"{name}:{line}: {told}" for line, told in sorted(faults)))
+    return file
+
+
+def _repeated(node: Any) -> Iterator[tuple[str, Any]]:
+    """Names that one mapping of the file holds twice: YAML's reader would keep the last of them and say nothing."""
+    waiting, seen = [node], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, yaml.SequenceNode):
+            waiting += one.value
+        elif isinstance(one, yaml.MappingNode):
+            keys = [key for key, _ in one.value if isinstance(key, yaml.ScalarNode)]
+            values = [key.value for key in keys]
+            yield from ((key.value, key.start_mark) for n, key in enumerate(keys) if key.value in values[:n])
+            waiting += [value for _, value in one.value]
+
+
+def _unfit(file: RuleFile) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """What each rule allows for itself, and what makes no sense all the same, with its place."""
+    ids = [rule.id for rule in file.rules]
+    for number, rule in enumerate(file.rules):
+        place = ("rules", number)
+        if rule.id in ids[:number]:
+            yield (*place, "id"), f"rules.{number}.id: another rule has the id {rule.id} already"
+        if not isinstance(rule, AbsenceRule):
+            continue
+        if rule.forget_after_ms <= rule.after_ms:
+            yield (*place, "forget_after"), f"rules.{number}: forget_after must be longer than after"
+        if rule.severity is Severity.NONE:
+            yield (*place, "severity"), f"rules.{number}.severity: must be warning or critical"
 
 
 def _what(fault: Any) -> str:

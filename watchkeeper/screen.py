@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watchkeeper.view import AlertView, Health, ProcessView, View
-from watchkeeper.words import behind, compared, duration, entity, time_of_day
+from watchkeeper.words import behind, compared, duration, entity, size, time_of_day
 
 # Word, symbol and colour: the colour never stands alone.
 _LOOK: Mapping[Health, tuple[str, str]] = {
@@ -36,7 +36,7 @@ def screen(view: View, *, unicode: bool = True) -> RenderableType:
     """
     parts: list[RenderableType] = [_title(view), _processes(view), *_alerts(view), *_commands(view), *_events(view)]
     parts.append(Text("Ctrl-C stops everything in order.", style="dim"))
-    return Padding(Group(*(part if unicode else _ascii(part) for part in parts)), (0, 1))
+    return Padding(Group(*(part if unicode else _ascii(part) for part in parts)), (0, 0, 0, 1))
 
 
 def _ascii(part: RenderableType) -> RenderableType:
@@ -44,7 +44,7 @@ def _ascii(part: RenderableType) -> RenderableType:
         part.plain = part.plain.translate(_ASCII)
     elif isinstance(part, Table):
         for column in part.columns:
-            column._cells = [_ascii(cell) if isinstance(cell, Text) else cell for cell in column.cells]
+            column._cells = [cell.translate(_ASCII) if isinstance(cell, str) else _ascii(cell) for cell in column.cells]
     return part
 
 
@@ -63,11 +63,12 @@ def _title(view: View) -> Text:
 
 
 def _processes(view: View) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=True)
-    table.add_column("process", ratio=2)
-    table.add_column("state", ratio=4)
-    for title in ("pid", "uptime", "restarts", "per second", "lag", "memory"):
-        table.add_column(title, justify="right", ratio=2, no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", expand=True)
+    table.add_column("process", no_wrap=True)
+    # It alone gives way where the terminal is narrow: notes are wrapped, numbers stay whole.
+    table.add_column("state", min_width=12)
+    for title in ("pid", "uptime", "restarts", "per s", "lag", "memory"):
+        table.add_column(title, justify="right", no_wrap=True)
     for process in view.processes:
         table.add_row(process.name, state(process), *_numbers(process))
     return table
@@ -80,7 +81,7 @@ def _numbers(process: ProcessView) -> tuple[str, ...]:
         str(process.restarts),
         "–" if process.per_s is None else f"{process.per_s:,.0f}",
         "–" if process.lag is None else f"{process.lag:,}",
-        "–" if process.memory_bytes is None else f"{process.memory_bytes / 1e6:,.0f} MB",
+        "–" if process.memory_bytes is None else size(process.memory_bytes),
     )
 
 
@@ -98,7 +99,7 @@ def _alerts(view: View) -> list[RenderableType]:
         return [Text("✓ no alert fires\n", style="green")]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", title_justify="left", expand=True)
     for title, ratio in (("firing", 2), ("rule", 3), ("entity", 4), ("since", 2), ("value", 3)):
-        table.add_column(title, ratio=ratio)
+        table.add_column(title, ratio=ratio, overflow="fold")
     for alert in view.alerts[:MAX_ALERTS]:
         table.add_row(
             severity(alert),
@@ -123,7 +124,8 @@ def _since(alert: AlertView, now_ms: int) -> str:
 
 
 def _commands(view: View) -> list[RenderableType]:
-    return [Text("\n".join(["Try in another terminal:", *(f"  {line}" for line in view.commands)]) + "\n")]
+    where = f", in {view.called_in}" if view.called_in else ""
+    return [Text("\n".join([f"Try in another terminal{where}:", *(f"  {line}" for line in view.commands)]) + "\n")]
 
 
 def _events(view: View) -> list[RenderableType]:

@@ -261,6 +261,16 @@ class Settings(BaseSettings):
     sink: SinkSettings = Field(default_factory=SinkSettings)
     embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        # An empty one, of a shell variable that is not set, would be the present folder.
+        if not str(value).strip() or str(value) == ".":
+            raise ValueError(
+                "must name a folder of its own, not the present one; left out, it is the user's data folder"
+            )
+        return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
+
     @classmethod
     def settings_customise_sources(
         cls,

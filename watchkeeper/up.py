@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import os
 import shlex
+import shutil
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -20,7 +22,7 @@ from watchkeeper import watch
 from watchkeeper.instance import DataFolder, Instance
 from watchkeeper.journal import Journal
 from watchkeeper.layout import Layout
-from watchkeeper.locate import default_data_dir
+from watchkeeper.locate import DATA_DIR_VARIABLE, default_data_dir
 from watchkeeper.picture import draw
 from watchkeeper.pipeline import Pipeline
 from watchkeeper.progress import Progress
@@ -220,6 +222,7 @@ class Up:
 
     def _view(self) -> View:
         now, before = self._looks[-1], self._looks[0]
+        program, called_in = called_as(sys.argv[0])
         return View(
             now_ms=now.at_ms,
             uptime_s=time.monotonic() - self._began_s,
@@ -230,15 +233,32 @@ class Up:
             alerts=now.alerts,
             newest_rollup_ms=now.newest_rollup_ms,
             events=tuple(self._journal.events),
-            commands=worth_trying(self._layout.folder),
+            commands=worth_trying(self._layout.folder, program),
+            called_in=called_in,
         )
 
 
-def worth_trying(folder: Path) -> tuple[str, ...]:
-    """Three commands that show what the instance can do."""
-    where = "" if folder == default_data_dir() else f" --data-dir {shlex.quote(str(folder))}"
+def worth_trying(folder: Path, program: str) -> tuple[str, ...]:
+    """Three commands that show what the instance can do, and before them what names its folder to a shell."""
+    named = () if folder == default_data_dir() else (f"export {DATA_DIR_VARIABLE}={shlex.quote(str(folder))}",)
     return (
-        f'watchkeeper query "{_QUERY}"{where}',
-        f"watchkeeper emit --metric app.queue.depth --value 42 --dimension queue=mail{where}",
-        f"watchkeeper alerts tail{where}",
+        *named,
+        f'{program} query "{_QUERY}"',
+        f"{program} emit --metric app.queue.depth --value 42",
+        f"{program} alerts tail",
     )
+
+
+def called_as(argument: str) -> tuple[str, str]:
+    """How to call the program again, and the folder that this holds in; an empty one: any.
+
+    Args:
+        argument: The first of `sys.argv`.
+    """
+    called = Path(argument)
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m watchkeeper", ""
+    found = shutil.which(called.name)
+    if found is not None and Path(found).resolve() == called.resolve():
+        return called.name, ""
+    return shlex.quote(argument), "" if called.is_absolute() else str(Path.cwd())

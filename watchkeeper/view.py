@@ -75,6 +75,7 @@ class View:
     Attributes:
         alerts: None while ClickHouse does not answer: then it is not known whether something fires.
         newest_rollup_ms: End of the newest window that ClickHouse holds; None: none yet.
+        commands: What is worth trying, as it must be typed in the folder `called_in`; empty: in any.
     """
 
     now_ms: int
@@ -87,6 +88,7 @@ class View:
     newest_rollup_ms: int | None = None
     events: Sequence[Event] = ()
     commands: Sequence[str] = ()
+    called_in: str = ""
 
     @property
     def healthy(self) -> bool:

@@ -17,8 +17,11 @@ def duration(seconds: float) -> str:
 
 
 def moment(at_ms: int) -> str:
-    """A time, in UTC, to the second."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A time, in UTC, to the second. One that no calendar holds, as a record may tell, stays a number."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms"
 
 
 def time_of_day(at_ms: int) -> str:
@@ -29,6 +32,11 @@ def time_of_day(at_ms: int) -> str:
 def entity(dimensions: Mapping[str, str]) -> str:
     """`name=value` pairs."""
     return " ".join(f"{name}={value}" for name, value in dimensions.items())
+
+
+def size(count: int) -> str:
+    """Bytes of memory."""
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def compared(value: float | None, threshold: float | None) -> str:

@@ -171,3 +171,17 @@ def test_a_file_that_is_not_toml_or_not_there_is_told_by_name(clean: Path) -> No
 
     with pytest.raises(BadSettings, match=r"watchkeeper\.toml is not TOML: .*line 1"):
         load()
+
+
+@pytest.mark.parametrize("folder", ["", " ", "."])
+def test_a_data_folder_that_is_no_folder_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    assert (
+        "must name a folder of its own"
+        in faults({"data_dir": Path(folder)} if folder != " " else {"data_dir": folder})[1]
+    )
+    monkeypatch.setenv("WATCHKEEPER_DATA_DIR", folder)
+    assert "must name a folder of its own" in faults()[1]
+
+
+def test_a_data_folder_is_the_same_wherever_a_command_is_called(clean: Path) -> None:
+    assert load({"data_dir": Path("data")}).settings.data_dir == clean / "data"

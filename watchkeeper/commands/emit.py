@@ -19,7 +19,7 @@ from connect.outbox import Message, Outbox
 from schemas.errors import BadSettings
 from schemas.topics import SAMPLES
 from watchkeeper import addresses
-from watchkeeper.records import BadLine, Emitted, Emitter
+from watchkeeper.records import MAX_LINE, BadLine, Emitted, Emitter
 from watchkeeper.sources import Nested, load
 from watchkeeper.words import counted
 
@@ -44,6 +44,8 @@ def run(topic: str | None, sample: Sample | None, arguments: Nested, config: Pat
     if sample is not None:
         asyncio.run(_send_one(kafka, emitter, sample))
         return 0
+    if sys.stdin is None:
+        raise BadSettings("standard input is closed: send records there, one JSON object a line")
     return asyncio.run(_send_lines(kafka, emitter, sys.stdin.buffer))
 
 
@@ -118,6 +120,8 @@ async def _chunks(stream: IO[bytes]) -> AsyncIterator[list[bytes]]:
         with contextlib.suppress(RuntimeError, CancelledError):
             while part := stream.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
                 *lines, rest = (rest + part).split(b"\n")
+                # What makes a line too long need not be kept to tell that it is.
+                rest = rest[: 4 * MAX_LINE]
                 if lines:
                     asyncio.run_coroutine_threadsafe(queue.put(lines), loop).result()
             for lines in ([rest], []) if rest else ([],):

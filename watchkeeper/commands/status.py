@@ -13,7 +13,7 @@ from watchkeeper.asking import Endpoint
 from watchkeeper.instance import CLICKHOUSE, Instance, NotRunning, read
 from watchkeeper.view import AlertView, Health, ProcessView
 from watchkeeper.watch import Figures, Look, look, processes
-from watchkeeper.words import behind, compared, duration, entity, moment
+from watchkeeper.words import behind, compared, counted, duration, entity, moment, size
 
 HEALTHY, UNHEALTHY, NOTHING_RUNS = 0, 1, 2
 
@@ -103,8 +103,8 @@ def _process(view: ProcessView) -> str:
     lag = "" if view.lag is None else f", lag {view.lag}"
     late = behind(view.lag_s, view.catch_up_s)
     lag += f" ({late})" if late else ""
-    memory = "" if view.memory_bytes is None else f", {view.memory_bytes / 1e6:.0f} MB"
-    restarts = f", {view.restarts} restarts" if view.restarts else ""
+    memory = "" if view.memory_bytes is None else f", {size(view.memory_bytes)}"
+    restarts = f", {counted(view.restarts, 'restart')}" if view.restarts else ""
     since = f"pid {view.pid}, {duration(view.uptime_s)}" if view.pid else "no process"
     return f"{view.name:<11} {view.health:<10}  {since}{lag}{memory}{restarts}"
 

@@ -28,6 +28,8 @@ def run(arguments: Nested, *, config: Path | None, for_s: float | None, screen: 
     loaded = load(arguments, config=config)
     for note in loaded.notes:
         print(f"note: {note}", file=sys.stderr)
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise BadSettings(f"--picture {picture}: there is no folder {picture.absolute().parent}: create it first")
     layout, options = Layout(settings=loaded.settings), Options(for_s=for_s, live=screen, picture=picture)
     with DataFolder(layout.folder) as folder:
         return asyncio.run(_run(layout, folder, options))

@@ -214,6 +214,8 @@ def _prepare(session: "Connection", statement: Statement) -> None:
 def _insert(session: "Connection", insert: Insert, statement: Statement, counts: Counts) -> Iterator[bytes]:
     if statement.parameters and b"{" in insert.head:
         raise refusal(48, "NOT_IMPLEMENTED", "Parameters in an INSERT with data are not in the embedded ClickHouse")
+    if statement.readonly or statement.settings.get("readonly", "0") != "0":
+        raise refusal(164, "READONLY", "Cannot execute query in readonly mode")  # before its rows are looked at
     if insert.format == "Values":
         check_values(statement.data)
     with _in_its_words():

@@ -1,0 +1,59 @@
+"""Rule files: every fault with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import BadSettings
+from watchkeeper.rules_file import default_rules, load_rules, parse_rules
+
+HEAD = "version: 1\nrules:\n"
+GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{HEAD}- {GOOD}\n- {GOOD}\n", ["f:4: rules.1.id: another rule has the id x already"]),
+        (f"{HEAD}- id: a\n  kind: absence\n  metric: m\n  id: b\n", ["f:6: id is given twice"]),
+        (f"{HEAD}- {GOOD}\nrules: []\n", ["f:4: rules is given twice"]),
+        (
+            f"{HEAD}- {{id: a, kind: absence, metric: m,\n  after: 2h,\n  forget_after: 1h,\n  severity: none}}\n",
+            [
+                "f:5: rules.0: forget_after must be longer than after",
+                "f:6: rules.0.severity: must be warning or critical",
+            ],
+        ),
+        (
+            f"{HEAD}- id: a\n  kind: threshold\n  metric: m\n  warning: hot\n  colour: blue\n",
+            [
+                "f:6: rules.0.warning: Input should be a valid number, not 'hot'",
+                "f:7: rules.0.colour: there is no such field; see docs/rules.md for those that there are",
+            ],
+        ),
+        ("version: 2001-99-99\n", ["f:1: this is not YAML: month must be in 1..12"]),
+        ("a: [\n", ["f:2: this is not YAML: expected the node content, but found '<stream end>'"]),
+        (f"{HEAD}- &r [*r]\n", ["f:3: rules.0: Input should be a valid dictionary or object to extract fields from"]),
+    ],
+)
+def test_every_fault_is_told_with_its_line(text: str, told: list[str]) -> None:
+    with pytest.raises(BadSettings) as caught:
+        parse_rules(text.encode(), "f")
+    assert str(caught.value).splitlines() == told
+
+
+@pytest.mark.parametrize(
+    "text", [b"\x00", b"\xff", b"[" * 50_000, b"version: " + b"1" * 5_000, b"!!python/name:os.system x", b""]
+)
+def test_whatever_the_bytes_it_is_a_sentence_with_a_line(text: bytes) -> None:
+    with pytest.raises(BadSettings, match=r"\Af:\d+: [^\n]+\Z"):
+        parse_rules(text, "f")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="cannot be read: Is a directory"):
+        load_rules(tmp_path)
+
+
+def test_the_default_rules_can_be_used() -> None:
+    assert len(default_rules().rules) > 0
