@@ -18,7 +18,7 @@ PROCESS = ProcessView(name="process", health=Health.HEALTHY, pid=34567, uptime_s
 VIEW = View(
     now_ms=NOW_MS,
     uptime_s=5_000,
-    data_dir="/home/someone/.local/share/watchkeeper",
+    data_dir="/srv/someone/.local/share/watchkeeper",
     kafka="127.0.0.1:17600",
     clickhouse="127.0.0.1:17601",
     processes=[
