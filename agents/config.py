@@ -11,6 +11,7 @@ class ProcessConfig:
     """What the stream processor needs to know.
 
     Attributes:
+        source: Name of this machine, under which the worker tells its own figures; empty: it tells none.
         epoch: Incarnation of the topics; empty: each topic's own id is asked from Kafka.
         group: Consumer group. All workers of one pipeline share it.
         data_dir: Existing folder for what Faust insists to keep; None: a temporary one.
@@ -29,6 +30,7 @@ class ProcessConfig:
     """
 
     kafka: KafkaConfig
+    source: str = ""
     epoch: str = ""
     group: str = "watchkeeper-process"
     data_dir: Path | None = None

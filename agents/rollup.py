@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -74,7 +75,8 @@ class RollupAgent:
         self._moved = asyncio.Event()
         self._closed = False
         self.samples_total = 0
-        self.deadletters_total = 0
+        self.deadletters_total: Counter[str] = Counter()
+        """By topic."""
 
     async def take(self, batch: Batch) -> None:
         """Folds a batch; publishes in the background, and waits for that only when it falls behind.
@@ -175,7 +177,7 @@ class RollupAgent:
         """
         # Step 1
         await self._outbox.deliver([*letters, *_rows(checkpoint)])
-        self.deadletters_total += len(letters)
+        self.deadletters_total[host.partition.topic] += len(letters)
         self._metrics.letters.inc(len(letters))
         self._metrics.rows.inc(checkpoint.rows)
         # Step 2
@@ -250,12 +252,11 @@ class RollupAgent:
         host = self._hosts.get(partition)
         return 0 if host is None else host.fold.next_offset
 
-    def standings(self) -> dict[str, Standing]:
+    def standings(self) -> dict[Partition, Standing]:
         """How the fold of each partition stands. Callable from any thread."""
-        standings = {}
-        for partition, host in list(self._hosts.items()):
-            standings[f"{partition.topic}/{partition.number}"] = Standing(self._lag(host), host.fold.next_offset)
-        return standings
+        return {
+            partition: Standing(self._lag(host), host.fold.next_offset) for partition, host in list(self._hosts.items())
+        }
 
     def places(self) -> dict[Partition, Place]:
         """Where each partition is read, and what time its log tells there."""

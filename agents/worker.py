@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agents import own_figures
 from agents.batches import Batch, Partition
 from agents.config import ProcessConfig
 from agents.evaluate import EvaluateAgent
@@ -20,6 +21,7 @@ from connect import kafka, offsets
 from connect.admin import wait_until_ready
 from connect.lag import LagWatch
 from connect.outbox import Outbox
+from connect.publisher import Publisher
 from connect.telemetry import Figures, Telemetry
 from connect.topic_ids import topic_epochs, watch_epochs
 from engine.lag import figures
@@ -40,6 +42,9 @@ GC_EVERY_S = 15.0
 
 EPOCHS_EVERY_S = 5.0
 """How soon a topic that was deleted and created again is noticed."""
+
+OWN_STOP_S = 0.5
+"""How long stopping may wait for figures of our own."""
 
 _INPUTS = tuple(topic.name for topic in INPUTS)
 
@@ -105,9 +110,18 @@ class _Worker:
             standings=self._standings,
             die=end_process,
         )
+        self._own = self._new_own_figures(config) if config.source else None
         runtime.agent("rollup", _INPUTS, self._fold)
         runtime.agent("evaluate", [ALERT_STATES.name], self._restore)
         runtime.on_rebalance(assigned=self._assigned, revoked=self._revoked)
+
+    def _new_own_figures(self, config: ProcessConfig) -> own_figures.OwnFigures:
+        return own_figures.OwnFigures(
+            Publisher(config.kafka, source=config.source, clock=_now_ms),
+            source=config.source,
+            read=self._own_figures,
+            clock_ms=_now_ms,
+        )
 
     async def opening(self) -> None:
         self._producer = kafka.producer(self._config.kafka)
@@ -152,6 +166,8 @@ class _Worker:
             self._runtime.spawn(watch_epochs(self._config.kafka, self._epochs, every_s=EPOCHS_EVERY_S))
         if self._config.ticks:
             self._runtime.spawn(ticker.run())
+        if self._own is not None:
+            self._runtime.spawn(self._own.run())
         self._telemetry.show(self._figures)
         self._watchdog.start()
 
@@ -159,6 +175,8 @@ class _Worker:
         self._watchdog.stop()
         try:
             async with asyncio.timeout(self._config.deadline_s):
+                if self._own is not None:
+                    await self._own.stop(OWN_STOP_S)
                 if self._config.drain:
                     await self._drain()
                 await self._rollup.close()
@@ -179,6 +197,8 @@ class _Worker:
 
     async def closing(self) -> None:
         self._watchdog.stop()
+        if self._own is not None:
+            await self._own.stop(0.0)
         await self._producer.stop()
 
     async def _fold(self, batch: Batch) -> None:
@@ -197,7 +217,13 @@ class _Worker:
         await self._rollup.revoked()
 
     def _standings(self) -> dict[str, Standing]:
-        return self._rollup.standings()
+        return {f"{topic}/{number}": standing for (topic, number), standing in self._rollup.standings().items()}
+
+    def _own_figures(self) -> own_figures.Figures:
+        return own_figures.Figures(
+            deadletters_total={topic: self._rollup.deadletters_total[topic] for topic in _INPUTS},
+            lag_records={partition: standing.lag for partition, standing in self._rollup.standings().items()},
+        )
 
     def _figures(self) -> Figures:
         standings = self._standings()
@@ -208,6 +234,6 @@ class _Worker:
             "lag_records": sum(standing.lag for standing in standings.values()),
             "samples_total": self._rollup.samples_total,
             "firing": len(self._evaluate.firing),
-            "deadletters_total": self._rollup.deadletters_total,
+            "deadletters_total": self._rollup.deadletters_total.total(),
             "watermark_ms": self._rollup.watermark_ms(),
         }

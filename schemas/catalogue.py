@@ -50,6 +50,20 @@ CATALOGUE = (
     Metric(
         "watchkeeper.probe.misses", "{miss}", _D, "A probe that failed, or did not answer in time.", ("probe", "reason")
     ),
+    Metric(
+        "watchkeeper.deadletters",
+        "{record}",
+        _D,
+        "Records that could not be used, wholly or in part.",
+        ("messaging.destination.name",),
+    ),
+    Metric(
+        "watchkeeper.lag",
+        "{record}",
+        _G,
+        "Records that wait to be folded.",
+        ("messaging.destination.name", "messaging.destination.partition.id"),
+    ),
     Metric("user.events", "{event}", _D, "Activities of users.", ("event", "service")),
     Metric("user.event.duration", "s", _G, "Time that activities of users took.", ("event", "service")),
     Metric("error.events", "{error}", _D, "Errors of services.", ("service", "type", "severity")),

@@ -39,6 +39,7 @@ def run_process(arguments: Nested, config: Path | None) -> int:
     loaded = _begin("process", arguments, config)
     chosen = ProcessConfig(
         kafka=addresses.kafka_config(loaded, client_id="watchkeeper-process"),
+        source=loaded.settings.source,
         epoch=addresses.epoch(loaded),
         **_own(loaded.settings, "process"),
     )
