@@ -57,7 +57,7 @@ class _Shape:
 
 _Tree = dict[str, dict[str, dict[str, dict[bytes, dict[str, int]]]]]
 """Shapes of records of one sample, by source, boot, kind, dimensions, metric: a walk from one dictionary to the next
-costs half of what a tuple of the five does, whose parts lie all over the memory."""
+costs less than a tuple of the five, whose parts lie all over the memory."""
 
 _Guess = tuple[int, int, str, str, bytes]
 """Number of the boot, number of samples; metric, kind and dimensions of the first one: see `_Shape.fits`."""
