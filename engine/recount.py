@@ -5,7 +5,7 @@ known, what is counted and where are written down here once more. So it finds wh
 """
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Total:
 
 
 class Named(NamedTuple):
-    """A record that is counted in a cell: its id, where it stands, and its values there."""
+    """A record that is counted in a cell: its id, where it stands first, and its values there."""
 
     boot: str
     seq: int
@@ -61,25 +61,30 @@ Details = dict[Cell, dict[int, Named]]
 """By cell, the records that are counted in it, by their hash."""
 
 
+def together(parts: Iterable[Mapping[Cell, Total]]) -> Totals:
+    """Several as one."""
+    whole: Totals = defaultdict(Total)
+    for part in parts:
+        for cell, total in part.items():
+            whole[cell].merge(total)
+    return dict(whole)
+
+
 class Recount:
-    """Counts a stretch of one input partition.
+    """Counts one input partition, segment by segment.
 
     Args:
-        first: Offset of the first record that counts; those before it are only remembered.
-        end: Offset behind the last one that counts.
         storable_ms: Values of this time and later have no raw rows.
         wanted: Cells whose records are to be named.
     """
 
-    def __init__(self, *, first: int, end: int, storable_ms: int, wanted: Collection[Cell] = ()) -> None:
-        self.folded: Totals = defaultdict(Total)
-        """What the rollup rows must hold: each record counted unless it is a repeat, its times put right."""
-        self.stored: Totals = defaultdict(Total)
-        """What the raw rows must hold: each content under a name once, by its sender's clock."""
+    def __init__(self, *, storable_ms: int, wanted: Collection[Cell] = ()) -> None:
+        self.folded: dict[int, Totals] = {}
+        """By segment what its rollup rows must hold: each record unless it is a repeat, its times put right."""
+        self.stored: dict[int, Totals] = {}
+        """By segment what raw rows must hold: each content under a name where it came first, by its sender's clock."""
         self.folded_records: Details = defaultdict(dict)
         self.stored_records: Details = defaultdict(dict)
-        self._first = first
-        self._end = end
         self._storable_ms = storable_ms
         self._wanted = frozenset(wanted)
         self._series = SeriesCache()
@@ -88,21 +93,23 @@ class Recount:
 
     def take(self, offset: int, record: Input, place: Place) -> None:
         """Counts the next record of the partition."""
+        folded = self.folded.setdefault(place.segment, defaultdict(Total))
+        stored = self.stored.setdefault(place.segment, defaultdict(Total))
         if not isinstance(record, SampleRecord | Decoded):
             return
-        hashed = record_hash(record.source, record.boot, record.seq)
-        repeated = self._repeated(hashed, place)
-        if not self._first <= offset < self._end:
-            return
-        points = list(self._points(record))
-        if not repeated:
-            moved = ((max(at_ms + place.shift_ms, 0), n) for _, at_ms, n in points)
-            self._count(self.folded, self.folded_records, record, offset, hashed, moved)
+        hashed, points = record_hash(record.source, record.boot, record.seq), list(self._points(record))
+        named = Named(record.boot, record.seq, offset, 0)
+        if not self._repeated(hashed, place):
+            for _, at_ms, n in points:
+                cell = _cell(max(at_ms + place.shift_ms, 0), record.source)
+                self._count(folded, self.folded_records, cell, hashed, named._replace(n=n))
         content = hash((hashed, *((series, at_ms) for series, at_ms, _ in points)))
         if content not in self._contents:
             self._contents.add(content)
-            kept = ((at_ms, n) for _, at_ms, n in points if at_ms < self._storable_ms)
-            self._count(self.stored, self.stored_records, record, offset, hashed, kept)
+            for _, at_ms, n in points:
+                if at_ms < self._storable_ms:
+                    cell = _cell(at_ms, record.source)
+                    self._count(stored, self.stored_records, cell, hashed, named._replace(n=n))
 
     def _repeated(self, hashed: int, place: Place) -> bool:
         """Whether the record occurred in this segment or those of the horizon; it occurred now."""
@@ -135,22 +142,15 @@ class Recount:
                 continue
             yield series.fingerprint, at_ms, 1
 
-    def _count(
-        self,
-        totals: Totals,
-        details: Details,
-        record: SampleRecord | Decoded,
-        offset: int,
-        hashed: int,
-        values: Iterator[tuple[int, int]],
-    ) -> None:
-        for at_ms, n in values:
-            cell = Cell(at_ms // MINUTE_MS * MINUTE_MS, record.source)
-            totals[cell].add(n, hashed)
-            if cell in self._wanted:
-                known = details[cell].get(hashed)
-                total = n + (known.n if known else 0)
-                details[cell][hashed] = Named(record.boot, record.seq, offset, total)
+    def _count(self, totals: Totals, details: Details, cell: Cell, hashed: int, named: Named) -> None:
+        totals[cell].add(named.n, hashed)
+        if cell in self._wanted:
+            known = details[cell].get(hashed)
+            details[cell][hashed] = named if known is None else known._replace(n=known.n + named.n)
+
+
+def _cell(at_ms: int, source: str) -> Cell:
+    return Cell(at_ms // MINUTE_MS * MINUTE_MS, source)
 
 
 def _counted(buckets: dict[str, int]) -> int:

@@ -104,7 +104,7 @@ class Arrivals:
         if clock is None:
             clock = self._clocks[partition] = LogClock(self._rules.at(self.topic, epoch, partition))
         for record, one in zip(records, came, strict=True):
-            place = placed(clock, epoch, record, one)
+            place = placed(clock, epoch, record, sent_ms=one.sent_ms, tick=one.tick)
             timed = place.clock_ms != UNKNOWN
             at_ms = place.clock_ms if timed else one.sent_ms or 0
             yield (
@@ -114,13 +114,12 @@ class Arrivals:
             )
 
 
-def placed(clock: LogClock, epoch: str, record: Stamped, came: Came) -> Place:
+def placed(clock: LogClock, epoch: str, record: Stamped, *, sent_ms: int | None, tick: Tick | None) -> Place:
     """Where the next record stands. Of ticks only those of this epoch tell the time, as in the fold."""
     if record.timestamp_type == STAMPED_BY_BROKER:
-        return clock.place(record.offset, sent_ms=came.sent_ms, told_ms=record.timestamp, stamped=True)
-    tick = came.tick
+        return clock.place(record.offset, sent_ms=sent_ms, told_ms=record.timestamp, stamped=True)
     told_ms = tick.at_ms if tick is not None and tick.epoch == epoch else UNKNOWN
-    return clock.place(record.offset, sent_ms=came.sent_ms, told_ms=told_ms)
+    return clock.place(record.offset, sent_ms=sent_ms, told_ms=told_ms)
 
 
 _base = lru_cache(maxsize=65_536)(base_of)

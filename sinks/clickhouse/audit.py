@@ -79,7 +79,7 @@ SELECT DISTINCT arrayJoin(range(intDiv(first_ms, 3600000), intDiv(last_ms, 36000
 WHERE shift_ms != 0 AND last_ms < {storable_ms:Int64}
 """
 # Up to where a partition is complete, by what stands on every partition of metrics.rollups.
-_COMPLETE = """
+COMPLETE = """
 SELECT epoch, partition, next_offset FROM
 (
     SELECT epoch, partition, min(next_offset) AS next_offset, count() AS targets, max(targets) OVER () AS all_targets
@@ -214,7 +214,7 @@ class Auditor:
 
     def _behind(self, parts: list[tuple[Any, ...]], given: Mapping[str, Any]) -> list[tuple[str, int]]:
         """Partitions with records of the hour that the rollups do not hold yet."""
-        complete = {(epoch, partition): offset for epoch, partition, offset in self._rows(_COMPLETE, {}, given)}
+        complete = {(epoch, partition): offset for epoch, partition, offset in self._rows(COMPLETE, {}, given)}
         return [(epoch, part) for epoch, part, newest, *_ in parts if complete.get((epoch, part), 0) <= newest]
 
     def _starts(self, topic: str, present: list[tuple[str, int]]) -> dict[str, list[Any]]:

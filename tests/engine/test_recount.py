@@ -12,7 +12,7 @@ from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
 from engine.identity import record_hash
 from engine.log_clock import UNKNOWN, LogClock, Place
-from engine.recount import MINUTE_MS, Cell, Named, Recount, Total
+from engine.recount import MINUTE_MS, Cell, Named, Recount, Total, together
 from schemas.errors import BadRecord, Reason
 from schemas.samples import Kind, Sketch
 from schemas.series import Decoded, Point, series_of
@@ -40,10 +40,14 @@ def take(recount: Recount, log: Sequence[Input], *, config: FoldConfig = CONFIG)
 
 
 def counted(log: Sequence[Input], stamps: Sequence[int] | None = None) -> Recount:
-    recount = Recount(first=0, end=BEYOND, storable_ms=BEYOND)
+    recount = Recount(storable_ms=BEYOND)
     for offset, (one, place) in enumerate(zip(log, places(LogClock(CONFIG), log, 0, stamps), strict=True)):
         recount.take(offset, one, place)
     return recount
+
+
+def folded_of(log: Sequence[Input], stamps: Sequence[int] | None = None) -> dict[Cell, Total]:
+    return together(counted(log, stamps).folded.values())
 
 
 def of_rows(log: Sequence[Input], stamps: Sequence[int] | None = None) -> dict[Cell, Total]:
@@ -59,13 +63,13 @@ def of_rows(log: Sequence[Input], stamps: Sequence[int] | None = None) -> dict[C
 
 @given(logs())
 def test_the_plain_count_of_a_log_is_that_of_the_folds_rows(log: list[Input]) -> None:
-    assert counted(log).folded == of_rows(log)
+    assert folded_of(log) == of_rows(log)
 
 
 @given(logs(), st.lists(st.integers(0, 40_000), min_size=1, max_size=20))
 def test_so_it_is_where_the_broker_stamps_the_records(log: list[Input], steps_ms: list[int]) -> None:
     stamps = [T + sum(steps_ms[: 1 + at % len(steps_ms)]) - 3_000 for at in range(len(log))]
-    assert counted(log, stamps).folded == of_rows(log, stamps)
+    assert folded_of(log, stamps) == of_rows(log, stamps)
 
 
 @given(logs(), st.data())
@@ -89,8 +93,8 @@ def test_a_repeat_counts_again_beyond_the_horizon_which_is_of_segments_not_of_ti
     again = record(1, T)
     near: list[Input] = [tick(T), again, tick(T + 3_600_000), again, tick(T + 7_200_000), tick(T + 7_230_000), again]
     far: list[Input] = [*near, *(tick(T + 7_230_000 + 30_000 * later) for later in (1, 2, 3)), again]
-    assert [sum(total.n for total in counted(log).folded.values()) for log in (near, far)] == [1, 2]
-    assert counted(far).folded == of_rows(far)
+    assert [sum(total.n for total in folded_of(one).values()) for one in (near, far)] == [1, 2]
+    assert folded_of(far) == of_rows(far)
 
 
 def test_what_is_no_record_has_no_skew_and_an_unknown_clock_shifts_nothing() -> None:
@@ -104,28 +108,20 @@ def test_what_is_no_record_has_no_skew_and_an_unknown_clock_shifts_nothing() -> 
 def test_raw_rows_hold_each_content_under_a_name_once_by_the_senders_clock() -> None:
     slow = record(1, T, sent_ms=T - 3_600_000)
     other = record(1, T + 5, sent_ms=T)
-    recount = counted([tick(T), slow, slow, other])
+    recount = counted([tick(T), slow, slow, tick(T + 30_000), other])
     hashed = record_hash("s", "b", 1)
-    minute = T // MINUTE_MS * MINUTE_MS
-    assert recount.stored == {Cell(minute, "s"): Total(2, 2 * hashed % 2**64, 0)}
-    assert recount.folded == {Cell((T + 3_600_000) // MINUTE_MS * MINUTE_MS, "s"): Total(1, hashed, hashed)}
-
-
-def test_only_the_stretch_counts_but_what_stands_before_it_is_remembered() -> None:
-    log: list[Input] = [tick(T), record(1, T), record(1, T), record(2, T), record(3, T)]
-    recount = Recount(first=2, end=4, storable_ms=T + 1)
-    take(recount, log)
-    first, second = record_hash("s", "b", 1), record_hash("s", "b", 2)
-    assert list(recount.folded.values()) == [Total(1, second, second)]
-    assert list(recount.stored.values()) == [Total(2, (first + second) % 2**64, first ^ second)]
+    cell = Cell(T // MINUTE_MS * MINUTE_MS, "s")
+    assert recount.stored == {0: {cell: Total(1, hashed, hashed)}, 3: {cell: Total(1, hashed, hashed)}}
+    moved = Cell((T + 3_600_000) // MINUTE_MS * MINUTE_MS, "s")
+    assert recount.folded == {0: {moved: Total(1, hashed, hashed)}, 3: {}}
 
 
 def test_values_that_cannot_be_stored_are_in_no_raw_row() -> None:
     log: list[Input] = [tick(T), record(1, T)]
-    recount = Recount(first=0, end=9, storable_ms=T)
+    recount = Recount(storable_ms=T)
     take(recount, log)
-    assert not recount.stored
-    assert recount.folded
+    assert together(recount.stored.values()) == {}
+    assert together(recount.folded.values())
 
 
 def test_a_record_becomes_points_as_in_the_fold_bad_samples_and_distributions_too() -> None:
@@ -138,8 +134,8 @@ def test_a_record_becomes_points_as_in_the_fold_bad_samples_and_distributions_to
     ]
     log: list[Input] = [tick(T), *SampleDecoder().decode_batch(values)]
     recount = counted(log)
-    assert recount.folded == of_rows(log)
-    assert sum(total.n for total in recount.stored.values()) == 2 + 3
+    assert together(recount.folded.values()) == of_rows(log)
+    assert sum(total.n for total in together(recount.stored.values()).values()) == 2 + 3
 
 
 def test_records_of_wanted_cells_are_named_with_their_values() -> None:
@@ -148,7 +144,7 @@ def test_records_of_wanted_cells_are_named_with_their_values() -> None:
     twice = Decoded("s", "b", 7, T, T, [Point(series, 0.0, None, sketch), Point(series, 1.0, T + 1)])
     log: list[Input] = [tick(T), twice, record(8, T + MINUTE_MS)]
     cell = Cell(T // MINUTE_MS * MINUTE_MS, "s")
-    recount = Recount(first=0, end=9, storable_ms=BEYOND, wanted=[cell])
+    recount = Recount(storable_ms=BEYOND, wanted=[cell])
     take(recount, log, config=replace(CONFIG, segment_ms=1_000))
     named = {cell: {record_hash("s", "b", 7): Named("b", 7, 1, 5)}}
     assert recount.folded_records == named

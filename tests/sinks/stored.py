@@ -78,15 +78,16 @@ class Stored:
         fold = PartitionFold(self._config.at(topic, epoch, partition), start=Start.FRESH, offset=0)
         fold.fold(range(len(values)), decoder_of(topic)(values))
         rows = [value for _, value in fold.checkpoint(early=True).messages]
-        self._publish(rows, 0)
+        self.publish(rows, 0)
         self.complete(len(values), topic=topic, partition=partition, epoch=epoch)
 
     def complete(self, next_offset: int, *, topic: str = SAMPLES.name, partition: int = 0, epoch: str = EPOCH) -> None:
         """Watermarks: the rows of records below an offset are all there."""
         for target in range(TARGETS):
-            self._publish([encode(Mark(topic, epoch, partition, START_MS, next_offset))], target, key=None)
+            self.publish([encode(Mark(topic, epoch, partition, START_MS, next_offset))], target, key=None)
 
-    def _publish(self, values: Values, target: int, *, key: bytes | None = b"metric") -> None:
+    def publish(self, values: Values, target: int, *, key: bytes | None = b"metric") -> None:
+        """What the sink makes of one partition of `metrics.rollups`."""
         table = self._tables[ROLLUPS.name]
         batch = table.read(messages(values, topic=ROLLUPS.name, partition=target, first=self._rollups, key=key), "")
         assert not batch.refused
