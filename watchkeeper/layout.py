@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from schemas.topics import INPUTS
+from schemas.topics import TOPICS
 from watchkeeper import addresses
 from watchkeeper.asking import Endpoint, get, status_of
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
@@ -21,6 +21,7 @@ from watchkeeper.supervisor import Command
 
 BROKER = "broker"
 EMBEDDED_SESSION_S = 6.0
+EMBEDDED_EARLY_MS = 5_000
 ROLES = ("process", "sink", "collect")
 """In the order of their start."""
 
@@ -127,13 +128,13 @@ class Layout:
         kafka: dict[str, Any] = {"bootstrap": self.kafka, "idempotent": ours.kafka.idempotent and not forgets}
         if forgets:
             # There is one worker, and each partition's ticks stay in the broker's memory.
-            kafka["partitions"] = {topic.name: 1 for topic in INPUTS} | ours.kafka.partitions
+            kafka["partitions"] = {topic.name: 1 for topic in TOPICS} | ours.kafka.partitions
         return ours.model_copy(
             update={
                 "epoch": epoch,
                 "kafka": ours.kafka.model_copy(update=kafka),
                 "clickhouse": ours.clickhouse.model_copy(update={"address": self.clickhouse}),
-                "process": ours.process.model_copy(update=_hasty(ours.process) if forgets else {}),
+                "process": ours.process.model_copy(update=_frugal(ours.process) if forgets else {}),
                 "sink": ours.sink.model_copy(update=_hasty(ours.sink) if forgets else {}),
             }
         )
@@ -148,6 +149,12 @@ class Layout:
 def _hasty(section: ProcessSettings | SinkSettings) -> dict[str, Any]:
     """What the embedded broker asks for: it keeps nothing, and a join takes it half of the session's timeout."""
     return {"drain": True, "session_timeout_s": min(section.session_timeout_s, EMBEDDED_SESSION_S)}
+
+
+def _frugal(section: ProcessSettings) -> dict[str, Any]:
+    """Each early row stays in the broker's memory: fewer of them, unless it is settled how often they come."""
+    early = {} if "early_ms" in section.model_fields_set else {"early_ms": EMBEDDED_EARLY_MS}
+    return {**_hasty(section), **early}
 
 
 async def _pings(clickhouse: Endpoint) -> bool:

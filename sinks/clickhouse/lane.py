@@ -14,7 +14,7 @@ from schemas.errors import BadRecord, PermanentError, Reason
 from schemas.topics import DEADLETTERS, INPUTS
 from schemas.wire import TICK_PREFIX
 from sinks.clickhouse.metrics import Metrics
-from sinks.clickhouse.rows import Batch, Record, Table
+from sinks.clickhouse.rows import Batch, Record, Table, Target
 from sinks.clickhouse.writer import Writer
 
 _LOG = logging.getLogger(__name__)
@@ -139,12 +139,10 @@ class Lane:
 
     async def flush(self) -> None:
         """Stores everything that was taken."""
-        for topic, pending in self._pending.items():
-            if pending.offsets:
-                await self._store(topic)
+        await self._store(*(topic for topic, pending in self._pending.items() if pending.offsets))
 
-    async def _store(self, topic: str) -> None:
-        """Makes what one topic brought durable. The order is the guarantee.
+    async def _store(self, *topics: str) -> None:
+        """Makes what some topics brought durable. The order is the guarantee.
 
         1. ClickHouse acknowledges every row that it can take, and after them what is stored beside them.
         2. Kafka acknowledges a dead letter for every record that nobody else answers for.
@@ -152,17 +150,33 @@ class Lane:
 
         A crash between any two steps reads the records again: equal identity, so rows and letters are replaced.
         """
-        pending, self._pending[topic] = self._pending[topic], Pending()
+        taken = {topic: self._pending[topic] for topic in topics}
+        self._pending |= {topic: Pending() for topic in topics}
         # Step 1
-        table, beside = self._tables[topic], pending.batch.beside
-        rejected = await self._shared.writer.insert(table, pending.batch)
-        if table.beside is not None and beside is not None:
-            await self._shared.writer.insert(table.beside, beside)
-        # Step 2
-        bad = [(record, BadRecord(Reason.BAD_SHAPE, f"ClickHouse refuses it: {reason}")) for record, reason in rejected]
-        await self._refuse(topic, unread=pending.batch.refused, rejected=bad)
-        # Step 3
-        self._stored(topic, pending.batch, pending.offsets)
+        rejected = {
+            topic: await self._shared.writer.insert(self._tables[topic], pending.batch)
+            for topic, pending in taken.items()
+        }
+        for target, batch in self._beside(taken).items():
+            await self._shared.writer.insert(target, batch)
+        for topic, pending in taken.items():
+            # Step 2
+            bad = [
+                (record, BadRecord(Reason.BAD_SHAPE, f"ClickHouse refuses it: {reason}"))
+                for record, reason in rejected[topic]
+            ]
+            await self._refuse(topic, unread=pending.batch.refused, rejected=bad)
+            # Step 3
+            self._stored(topic, pending.batch, pending.offsets)
+
+    def _beside(self, taken: Mapping[str, Pending]) -> dict[Target, Batch]:
+        """By table: one insert into it for all topics, since each makes a part that must be merged."""
+        together: dict[Target, Batch] = {}
+        for topic, pending in taken.items():
+            target, batch = self._tables[topic].beside, pending.batch.beside
+            if target is not None and batch is not None:
+                together.setdefault(target, Batch()).extend(batch)
+        return together
 
     async def _refuse(
         self, topic: str, *, unread: list[tuple[Record, BadRecord]], rejected: list[tuple[Record, BadRecord]]

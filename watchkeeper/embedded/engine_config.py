@@ -6,13 +6,16 @@ CONFIG = Path("etc/config.xml")
 USERS = Path("etc/users.xml")
 MAX_QUERY_S = 300
 THREADS = 4
-OLD_PARTS_S = 90
+OLD_PARTS_S = 60
 """How long a part outlives its merge, in the folder and in memory. By default it takes eight minutes."""
 
-# Caches are bounded by their size alone: a server's defaults would let them grow to half of the machine.
+# Caches are bounded by their size alone: a server's defaults would let them grow to half of the machine. Merged parts
+# are removed often and by two threads: by default they gather, and then a hundred threads come for them, and stay.
 _CONFIG = """<clickhouse>
     <users_config>{users}</users_config>
     <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
+    <max_thread_pool_free_size>16</max_thread_pool_free_size>
+    <max_parts_cleaning_thread_pool_size>2</max_parts_cleaning_thread_pool_size>
     <mark_cache_size>33554432</mark_cache_size>
     <primary_index_cache_size>33554432</primary_index_cache_size>
     <index_mark_cache_size>8388608</index_mark_cache_size>
@@ -20,6 +23,9 @@ _CONFIG = """<clickhouse>
     <compiled_expression_cache_size>0</compiled_expression_cache_size>
     <merge_tree>
         <old_parts_lifetime>{old_parts_s}</old_parts_lifetime>
+        <cleanup_delay_period>10</cleanup_delay_period>
+        <cleanup_delay_period_random_add>0</cleanup_delay_period_random_add>
+        <max_cleanup_delay_period>20</max_cleanup_delay_period>
     </merge_tree>
     <access_control_improvements>
         <table_engines_require_grant>true</table_engines_require_grant>
