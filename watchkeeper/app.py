@@ -10,6 +10,7 @@ import typer
 
 from watchkeeper.options import AsJson, Config, DataDir, Limit
 from watchkeeper.past import deadletters
+from watchkeeper.proof import audit, ledger
 
 app = typer.Typer(
     help="Platform monitoring as a streaming event pipeline.",
@@ -164,27 +165,6 @@ def query(
 
 
 @app.command()
-def audit(
-    since: Annotated[
-        str, typer.Option("--from", help="The first hour: 2026-11-25T17:00:00Z, or 2h for so long ago.", metavar="TIME")
-    ] = "1d",
-    until: Annotated[
-        str, typer.Option("--to", help="Where to end; default: now.", metavar="TIME", show_default=False)
-    ] = "",
-    data_dir: DataDir = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare the rollups of closed hours with the raw rows. Exit code: 0 all equal, 1 not.
-
-    The sink does so by itself; what it found is in the view watchkeeper.audits.
-    """
-    from watchkeeper.commands.audit import run
-
-    raise typer.Exit(run({"data_dir": data_dir}, config, since=since, until=until, as_json=as_json))
-
-
-@app.command()
 def emit(
     topic: Annotated[
         str | None, typer.Option("--topic", help="Topic of the records on standard input, one JSON object a line.")
@@ -288,3 +268,7 @@ def config_show(data_dir: DataDir = None, config: Config = None) -> None:
     from watchkeeper.commands.config import show
 
     show({"data_dir": data_dir}, config)
+
+
+for command in (audit, ledger):
+    app.command()(command)

@@ -105,7 +105,7 @@ def test_the_command_prints_what_it_found_and_says_so_with_its_exit_code(
     assert [row["mismatches"] for row in rows if row["topic"] == "metrics.samples"] == [1]
 
     Stored(store).raw([record(10, late_ms)], first=len(log))
-    assert run(arguments, None, since=moment(late_ms), until="", as_json=True) == 0
+    assert run(arguments, None, since=moment(late_ms), until="0s", as_json=True) == 0
     waiting = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"waiting"' in line]
     assert [row["found"] for row in waiting] == [["the rollups are not complete yet: metrics.samples/0"]]
     store.close()
@@ -114,5 +114,5 @@ def test_the_command_prints_what_it_found_and_says_so_with_its_exit_code(
 def test_a_range_without_a_closed_hour_is_told(
     reached: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert run({**reached, "data_dir": tmp_path}, None, since="1min", until="", as_json=False) == 0
+    assert run({**reached, "data_dir": tmp_path}, None, since="1min", until="0s", as_json=False) == 0
     assert capsys.readouterr().out == "no hour of this range is closed and whole\n"

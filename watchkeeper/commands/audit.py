@@ -35,7 +35,7 @@ def run(arguments: Nested, config: Path | None, *, since: str, until: str, as_js
     """
     loaded, now_ms = load(arguments, config=config), time.time_ns() // 1_000_000
     from_ms = moment_ms("--from", since, now_ms=now_ms)
-    to_ms = moment_ms("--to", until, now_ms=now_ms) if until else now_ms
+    to_ms = moment_ms("--to", until, now_ms=now_ms)
     done = _audited(loaded, from_ms, to_ms)
     size_ms = loaded.settings.sink.audit_period_s * 1000
     rows = sorted([*map(_found, done.audits), *(_waiting(hour, why) for hour, why in done.waiting.items())], key=_order)
