@@ -25,6 +25,8 @@ _READONLY_CODE = 164
 _READ_ONLY = {"readonly": 2}
 """Statements may set settings for themselves, and read."""
 
+_AS_IT_IS = {"input_format_native_allow_types_conversion": 0}
+
 _CODES = re.compile(r"(?:Received ClickHouse exception, code: \d+, server response: )?(?:Code: \d+\. DB::Exception: )+")
 _TAIL = re.compile(r"(?:\s*Expected one of: .*?)?(?:\s*\(version [^)]*\))*(?:\s*\(for url [^)]*\))?\s*$", re.DOTALL)
 
@@ -97,6 +99,14 @@ class Store:
             self._connected().insert(
                 table, list(columns.values()), column_names=names, column_types=types, column_oriented=True
             )
+
+    def insert_native(self, table: str, names: Sequence[str], blocks: bytes) -> None:
+        """Inserts blocks of format Native in one statement, see `connect.native`. Raises as `command`.
+
+        Their types must be those of the table: ClickHouse would cut off what does not fit.
+        """
+        with self._errors():
+            self._connected().raw_insert(table, names, insert_block=blocks, fmt="Native", settings=_AS_IT_IS)
 
     def _types(self, table: str, names: Sequence[str]) -> list[ClickHouseType]:
         """Types of columns; asked once, since the client would ask before each insert."""

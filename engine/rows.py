@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.sketch import buckets_of
-from schemas.columns import Sketches, Values
+from schemas.columns import Sketches, Values, spans
 from schemas.samples import Kind, Sketch
 from schemas.series import Series
 
@@ -215,7 +215,7 @@ class _Buckets:
         keys, counts = self._counted(wanted)
         starts = np.searchsorted(keys, slots << _CODE_BITS)
         lengths = np.searchsorted(keys, (slots + 1) << _CODE_BITS) - starts
-        places = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+        places = spans(starts, lengths)
         codes, counts = (keys[places] & ((1 << _CODE_BITS) - 1)) - _CODE_ZERO, counts[places]
         row, below = np.repeat(np.arange(len(slots)), lengths), (codes & 1).astype(np.bool_)
         positive, negative = (

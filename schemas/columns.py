@@ -1,7 +1,7 @@
 """Rollup rows as arrays: those of many records of columns at once, without an object for each row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -76,6 +76,12 @@ class Sketches:
     buckets: Ints
     counts: Ints
 
+    def take(self, rows: Ints) -> "Sketches":
+        """Those of some rows."""
+        lengths = self.lengths[rows]
+        items = spans((np.cumsum(self.lengths) - self.lengths)[rows], lengths)
+        return Sketches(lengths, self.buckets[items], self.counts[items])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
@@ -97,6 +103,12 @@ class Values:
     zero: Ints
     positive: Sketches
     negative: Sketches
+
+    def take(self, rows: Ints) -> "Values":
+        """Some of the rows."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        sketches = {name: columns.pop(name).take(rows) for name in ("positive", "negative")}
+        return Values(**{name: column[rows] for name, column in columns.items()}, **sketches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +132,18 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.record)
+
+    def take(self, rows: Ints) -> "Block":
+        """Some of the rows."""
+        names = ("record", "series", "source", "dimensions")
+        some = {name: getattr(self, name)[rows] for name in names}
+        return Block(heads=self.heads, values=self.values.take(rows), **some)
+
+
+def spans(starts: Ints, lengths: Ints) -> Ints:
+    """The places of items that lie together in spans, one span after the other."""
+    places: Ints = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+    return places
 
 
 def block_of(records: Sequence[Columns]) -> Block:

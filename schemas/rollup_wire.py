@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, repeat
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
 from schemas import reference
-from schemas.columns import Block, Columns, Hashes, Sketches, block_of
+from schemas.columns import Block, Columns, Hashes, Sketches, Values, block_of
 from schemas.errors import BadRecord, Reason
 from schemas.structs import (
     REFUSED,
@@ -160,6 +160,58 @@ def rows_of(record: Rows | Columns) -> Rows:
     ]
     about = (record.rollup, record.size_ms, record.metric, record.topic, record.epoch, record.partition, record.segment)
     return Rows(*about, list(map(Row, *fields)))
+
+
+def block_of_rows(record: Rows) -> Block:
+    """The same as arrays; each row has a source and dimensions of its own there."""
+    rows = record.rows
+    kinds = sorted({row.kind for row in rows})
+    sources, dimensions = [row.source for row in rows], [row.dimensions for row in rows]
+    each = np.arange(len(rows))
+
+    def head(kind: KindName) -> Columns:
+        return Columns(
+            v=1,
+            rollup=record.rollup,
+            size_ms=record.size_ms,
+            metric=record.metric,
+            kind=kind,
+            topic=record.topic,
+            epoch=record.epoch,
+            partition=record.partition,
+            segment=record.segment,
+            start_ms=0,
+            sources=sources,
+            dimensions=dimensions,
+            series=b"",
+        )
+
+    def column(name: str, kind: str = "i8") -> Any:
+        return np.array([getattr(row, name) for row in rows], kind)
+
+    def hashes(name: str) -> Hashes:
+        return np.array([int(getattr(row, name), 16) for row in rows], np.uint64)
+
+    def sketches(side: str) -> Sketches:
+        maps = [dict(sorted(getattr(row, side).items())) for row in rows]
+        lengths = np.array([len(one) for one in maps], np.int64)
+        buckets = np.array([bucket for one in maps for bucket in one], np.int64)
+        return Sketches(lengths, buckets, np.array([count for one in maps for count in one.values()], np.int64))
+
+    columns: dict[str, Any] = {
+        **{name: column(name) for name in ("start_ms", "ver", "n", "first_ms", "last_ms", "zero")},
+        **{name: column(name, "f8") for name in ("sum", "min", "max", "first", "last", "increase")},
+        **{name: hashes(name) for name in ("h_sum", "h_xor")},
+        **{side: sketches(side) for side in ("positive", "negative")},
+    }
+    return Block(
+        heads=[head(kind) for kind in kinds],
+        record=np.array([kinds.index(row.kind) for row in rows], np.int64),
+        series=hashes("series"),
+        source=each,
+        dimensions=each,
+        values=Values(**columns),
+    )
 
 
 def _block(columns: Columns) -> Block:

@@ -6,6 +6,8 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from connect.kafka import COMMIT_REFUSED, Consumer, KafkaError, RebalanceListener, TopicPartition
 from connect.lag import LagWatch
 from connect.offsets import end_offsets
@@ -17,7 +19,7 @@ from schemas.topics import INPUTS, ROLLUPS
 from sinks.clickhouse.audits import Audits
 from sinks.clickhouse.config import SinkConfig
 from sinks.clickhouse.lane import Lane, Shared
-from sinks.clickhouse.rows import Batch, Table
+from sinks.clickhouse.rows import Insertable, Table
 from sinks.clickhouse.tables import tables
 from sinks.clickhouse.tiers import Tiers
 
@@ -82,14 +84,12 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         metrics.lag(tuple(self.tables), lambda topic: float(self._lag(topic)))
         metrics.behind(lambda: self._behind.lag)
 
-    def _stored(self, topic: str, batch: Batch, offsets: dict[TopicPartition, int]) -> None:
+    def _stored(self, topic: str, batch: Insertable, offsets: dict[TopicPartition, int]) -> None:
         """Step 1 is done for these offsets."""
         if topic != ROLLUPS.name:
             self._durable.update(offsets)
             return
-        start = self.tables[topic].day
-        assert start is not None
-        windows_ms = {row[start] for row in batch.rows}
+        windows_ms = np.unique(batch.times_ms(self.tables[topic])).tolist()
         self._tiers.stored(windows_ms, offsets)
         if windows_ms:
             self._newest_ms = max(self._newest_ms, max(windows_ms) + WINDOW_MS)

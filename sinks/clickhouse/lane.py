@@ -14,7 +14,7 @@ from schemas.errors import BadRecord, PermanentError, Reason
 from schemas.topics import DEADLETTERS, INPUTS
 from schemas.wire import TICK_PREFIX
 from sinks.clickhouse.metrics import Metrics
-from sinks.clickhouse.rows import Batch, Record, Table, Target
+from sinks.clickhouse.rows import Batch, Insertable, Record, Table, Target
 from sinks.clickhouse.writer import Writer
 
 _LOG = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ _INPUTS = frozenset(topic.name for topic in INPUTS)
 class Pending:
     """What one topic brought since its last insert, and the offsets that it stands for."""
 
-    batch: Batch = field(default_factory=Batch)
+    batch: Insertable = field(default_factory=Batch)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     size_bytes: int = 0
     since_s: float = 0.0
 
     def full(self) -> bool:
         """Whether it must not grow any more."""
-        return len(self.batch.rows) >= MAX_ROWS or self.size_bytes >= MAX_BYTES
+        return len(self.batch) >= MAX_ROWS or self.size_bytes >= MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Shared:
     epochs: Mapping[str, str]
 
 
-Stored = Callable[[str, Batch, dict[TopicPartition, int]], None]
+Stored = Callable[[str, Insertable, dict[TopicPartition, int]], None]
 
 
 class Lane:
@@ -109,9 +109,10 @@ class Lane:
         batches = await asyncio.to_thread(self._decoded, fetched)
         for tp, batch in batches.items():
             pending, records = self._pending[tp.topic], fetched[tp]
-            if not pending.offsets:
-                pending.since_s = time.monotonic()
-            pending.batch.extend(batch)
+            if pending.offsets:
+                pending.batch.extend(batch)
+            else:
+                pending.batch, pending.since_s = batch, time.monotonic()
             pending.offsets[tp] = self.read[tp] = records[-1].offset + 1
             self._note_clock(tp, records)
             pending.size_bytes += sum(len(record.value or b"") for record in records)
@@ -132,7 +133,7 @@ class Lane:
         if newest is not None:
             self.clock_ms[tp] = newest.timestamp
 
-    def _decoded(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, Batch]:
+    def _decoded(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, Insertable]:
         return {
             tp: self._tables[tp.topic].read(records, self._shared.epochs[tp.topic]) for tp, records in fetched.items()
         }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 
 from schemas.deadletters import DeadLetter, Redrive
-from sinks.clickhouse.rows import Batch, Record, Row, Table, Target, checked_ms, each, table_of, validated
+from sinks.clickhouse.rows import Batch, Insertable, Record, Row, Table, Target, checked_ms, each, table_of, validated
 
 _LETTER: TypeAdapter[DeadLetter | Redrive] = TypeAdapter(DeadLetter | Redrive)
 _LETTER_COLUMNS = (
@@ -41,7 +41,7 @@ def refused_table() -> Table:
     """The table of letters. That a refused record was sent again stands beside them."""
     table = table_of("deadletters", _LETTER_COLUMNS, _letters)
 
-    def read(records: Sequence[Record], epoch: str) -> Batch:
+    def read(records: Sequence[Record], epoch: str) -> Insertable:
         batch = table.read(records, epoch)
         beside = each(_redrive, [one for one in records if len(one.value or b"") <= MAX_REDRIVE_BYTES], epoch)
         batch.beside = Batch(beside.rows, beside.origins)

@@ -1,19 +1,20 @@
 """From the records of each topic to the rows of its table."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from connect.clickhouse import Store
 from schemas.alerts import AlertState, StateRecord, Transition
+from schemas.columns import Ints
 from schemas.control import ControlRecord, RuleApplied, RuleControl
 from schemas.errors import BadRecord, Reason
 from schemas.reference import checked_bytes, explain, parsed
-from schemas.rollup_wire import Mark, Rows, decode_rollups
 from schemas.rules import AbsenceRule
-from schemas.topics import ALERT_STATES, ALERTS, CONTROL, ROLLUPS
+from schemas.topics import ALERT_STATES, ALERTS, CONTROL
 
 MAX_MS = 4_102_444_800_000
 """The year 2100: expiry is computed in 32 bits of seconds."""
@@ -37,33 +38,6 @@ class Record(Protocol):
     value: bytes | None
 
 
-@dataclass(slots=True)
-class Batch:
-    """Rows, the record that each of them came from, and the records that could not be read.
-
-    Attributes:
-        beside: What is to be stored behind the rows.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    origins: list[Record] = field(default_factory=list)
-    refused: list[tuple[Record, BadRecord]] = field(default_factory=list)
-    beside: "Batch | None" = None
-
-    def extend(self, other: "Batch") -> None:
-        """Takes another batch in."""
-        self.rows += other.rows
-        self.origins += other.origins
-        self.refused += other.refused
-        if other.beside is not None:
-            self.beside = self.beside or Batch()
-            self.beside.extend(other.beside)
-
-    def part(self, start: int, stop: int) -> "Batch":
-        """Some of its rows."""
-        return Batch(self.rows[start:stop], self.origins[start:stop])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A table of `watchkeeper_store`.
@@ -78,6 +52,75 @@ class Target:
     day: int | None = None
 
 
+class Insertable(Protocol):
+    """Rows of one table, the record that each of them came from, and the records that could not be read.
+
+    Attributes:
+        beside: What is to be stored behind the rows.
+    """
+
+    refused: list[tuple[Record, BadRecord]]
+    beside: "Batch | None"
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def extend(self, other: Any) -> None:
+        """Takes more rows of the same table in."""
+
+    def some(self, places: Ints) -> "Insertable":
+        """The rows at some places, which ascend."""
+
+    def times_ms(self, target: Target) -> Ints:
+        """Of each row the time that chooses its partition; zero where there are no partitions."""
+
+    def origin(self) -> Record:
+        """The record that the first row came from."""
+
+    def insert(self, store: Store, target: Target) -> None:
+        """Inserts all rows in one statement. Raises as `Store.insert`."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows as tuples, and the record that each of them came from; see `Insertable`."""
+
+    rows: list[Row] = field(default_factory=list)
+    origins: list[Record] = field(default_factory=list)
+    refused: list[tuple[Record, BadRecord]] = field(default_factory=list)
+    beside: "Batch | None" = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def extend(self, other: Any) -> None:
+        """See `Insertable.extend`."""
+        self.rows += other.rows
+        self.origins += other.origins
+        self.refused += other.refused
+        if other.beside is not None:
+            self.beside = self.beside or Batch()
+            self.beside.extend(other.beside)
+
+    def some(self, places: Ints) -> "Batch":
+        """See `Insertable.some`."""
+        chosen = places.tolist()
+        return Batch([self.rows[place] for place in chosen], [self.origins[place] for place in chosen])
+
+    def times_ms(self, target: Target) -> Ints:
+        """See `Insertable.times_ms`."""
+        day = target.day
+        return np.array([0 if day is None else row[day] for row in self.rows], np.int64)
+
+    def origin(self) -> Record:
+        """See `Insertable.origin`."""
+        return self.origins[0]
+
+    def insert(self, store: Store, target: Target) -> None:
+        """See `Insertable.insert`."""
+        store.insert(target.name, dict(zip(target.columns, zip(*self.rows, strict=True), strict=True)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table(Target):
     """The table of a topic.
@@ -88,15 +131,14 @@ class Table(Target):
         resume: Told, before the first records of a partition are read: store, epoch, partition, offset.
     """
 
-    read: Callable[[Sequence[Record], str], Batch]
+    read: Callable[[Sequence[Record], str], Insertable]
     beside: Target | None = None
     resume: Callable[[Store, str, int, int], None] | None = None
 
 
 def tables() -> dict[str, Table]:
-    """The tables of our own topics, but for that of refused records: see `refused.py`."""
+    """The tables of our own topics, but for those of rollups and of refused records: see `tables.py`."""
     return {
-        ROLLUPS.name: _with_watermarks(table_of("rollups", _ROLLUP_COLUMNS, _rollups, day="window_start")),
         ALERTS.name: table_of("transitions", _TRANSITION_COLUMNS, _transitions),
         ALERT_STATES.name: table_of("alert_states", _STATE_COLUMNS, _states),
         CONTROL.name: table_of("control", _CONTROL_COLUMNS, _control),
@@ -148,55 +190,6 @@ def validated(adapter: TypeAdapter[Any], value: bytes | None) -> Any:
         return adapter.validate_python(parsed(checked_bytes(value)))
     except ValidationError as error:
         raise BadRecord(Reason.BAD_SHAPE, explain(error)) from None
-
-
-_ROLLUP_COLUMNS = (
-    *("rollup", "metric", "topic", "epoch", "partition", "segment", "source", "series", "window_start", "ver", "kind"),
-    *("dimensions", "n", "sum", "min", "max", "first", "first_at", "last", "last_at", "increase", "zero", "positive"),
-    *("negative", "h_sum", "h_xor"),
-)
-
-
-def _rollups(record: Record, _: str) -> Iterator[Row]:
-    """Rollup rows; watermarks are not stored."""
-    rows = decode_rollups(record.value)
-    if not isinstance(rows, Rows):
-        return
-    of_all = (rows.rollup, rows.metric, rows.topic, rows.epoch, rows.partition, rows.segment)
-    for row in rows.rows:
-        try:
-            series, h_sum, h_xor = int(row.series, 16), int(row.h_sum, 16), int(row.h_xor, 16)
-        except ValueError as error:
-            raise BadRecord(Reason.BAD_SHAPE, str(error)) from None
-        yield (
-            *of_all,
-            *(row.source, series, checked_ms(row.start_ms), row.ver, row.kind, row.dimensions, row.n, row.sum),
-            *(row.min, row.max, row.first, checked_ms(row.first_ms), row.last, checked_ms(row.last_ms)),
-            *(row.increase, row.zero, row.positive, row.negative, h_sum, h_xor),
-        )
-
-
-_WATERMARK_COLUMNS = ("topic", "epoch", "partition", "target", "watermark_at", "next_offset")
-
-
-def _with_watermarks(table: Table) -> Table:
-    """Watermarks are stored behind the rows that came before them on their partition: then these are all there."""
-
-    def read(records: Sequence[Record], epoch: str) -> Batch:
-        batch = table.read(records, epoch)
-        beside = each(_watermark, [record for record in records if record.key is None], epoch)
-        batch.beside = Batch(beside.rows, beside.origins)
-        return batch
-
-    return replace(table, read=read, beside=Target(name="watchkeeper_store.watermarks", columns=_WATERMARK_COLUMNS))
-
-
-def _watermark(record: Record, _: str) -> Iterator[Row]:
-    """How far an input partition is complete. Sent without a key, which rows have."""
-    mark = decode_rollups(record.value)
-    if isinstance(mark, Mark):
-        at_ms = checked_ms(mark.watermark_ms)
-        yield (mark.topic, mark.epoch, mark.partition, record.partition, at_ms, mark.next_offset)
 
 
 _TRANSITION = TypeAdapter(Transition)

@@ -1,8 +1,8 @@
 """The table of each topic that the sink reads."""
 
 from engine.fold_config import FoldConfig
-from schemas.topics import DEADLETTERS
-from sinks.clickhouse import inputs, rows
+from schemas.topics import DEADLETTERS, ROLLUPS
+from sinks.clickhouse import inputs, rollups, rows
 from sinks.clickhouse.refused import refused_table
 from sinks.clickhouse.rows import Table
 
@@ -13,4 +13,5 @@ def tables(rules: FoldConfig | None = None) -> dict[str, Table]:
     Args:
         rules: What the workers fold by; None: by the defaults.
     """
-    return {**rows.tables(), DEADLETTERS.name: refused_table(), **inputs.input_tables(rules or FoldConfig())}
+    own = {ROLLUPS.name: rollups.table(), DEADLETTERS.name: refused_table()}
+    return {**own, **rows.tables(), **inputs.input_tables(rules or FoldConfig())}

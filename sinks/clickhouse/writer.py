@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TypeVar, cast
 
+import numpy as np
+
 from connect.clickhouse import Store
 from schemas.errors import StoreRefused, StoreUnavailable
 from sinks.clickhouse.metrics import Metrics
-from sinks.clickhouse.rows import Batch, Record, Table, Target
+from sinks.clickhouse.rows import Insertable, Record, Table, Target
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -83,7 +85,7 @@ class Writer:
         _LOG.warning("ClickHouse is back after %.1f s", now_s - self._away_since_s)
         self._away_since_s = None
 
-    async def insert(self, table: Target, batch: Batch) -> list[Refused]:
+    async def insert(self, table: Target, batch: Insertable) -> list[Refused]:
         """Returns when ClickHouse has every row that it takes; the records of the others, each with its reason.
 
         Raises:
@@ -94,52 +96,46 @@ class Writer:
             await self._insert(table, part, refused)
         return refused
 
-    async def _insert(self, table: Target, batch: Batch, refused: list[Refused]) -> None:
-        columns = dict(zip(table.columns, zip(*batch.rows, strict=True), strict=True))
+    async def _insert(self, table: Target, batch: Insertable, refused: list[Refused]) -> None:
         started_s = self._clock()
         try:
-            await self.patiently(lambda: self.store.insert(table.name, columns))
+            await self.patiently(lambda: batch.insert(self.store, table))
         except StoreRefused as error:
             self._metrics.failures.labels("permanent").inc()
             await self._halve(table, batch, refused, error)
             return
         self._metrics.insert_seconds.labels(table.name).observe(self._clock() - started_s)
-        self._metrics.rows.labels(table.name).inc(len(batch.rows))
+        self._metrics.rows.labels(table.name).inc(len(batch))
         if isinstance(table, Table):  # what is stored beside the rows is not what was asked for
-            self.rows_total += len(batch.rows)
+            self.rows_total += len(batch)
 
-    async def _halve(self, table: Target, batch: Batch, refused: list[Refused], error: StoreRefused) -> None:
+    async def _halve(self, table: Target, batch: Insertable, refused: list[Refused], error: StoreRefused) -> None:
         """Looks for the bad rows in both halves. Rows that are sent again replace themselves."""
-        count = len(batch.rows)
+        count = len(batch)
         if count > 1:
-            await self._insert(table, batch.part(0, count // 2), refused)
-            await self._insert(table, batch.part(count // 2, count), refused)
+            for half in np.array_split(np.arange(count), 2):
+                await self._insert(table, batch.some(half), refused)
             return
         # A table that is not there, or not ours to write, refuses good rows too: this question is refused as well then.
         await self.patiently(lambda: self.store.rows(f"SELECT {', '.join(table.columns)} FROM {table.name} LIMIT 0"))  # noqa: S608
-        refused.append((batch.origins[0], str(error)))
+        refused.append((batch.origin(), str(error)))
         if len(refused) > MAX_REFUSED_ROWS:
             raise StoreRefused(
                 f"{table.name} refuses more than {MAX_REFUSED_ROWS} rows of one insert: {error}"
             ) from error
 
 
-def _by_days(table: Target, batch: Batch) -> Iterator[Batch]:
+def _by_days(table: Target, batch: Insertable) -> Iterator[Insertable]:
     """The batch in parts that touch few days each; usually the batch itself."""
-    if not batch.rows:
+    if not len(batch):
         return
-    if table.day is None:
-        yield batch
-        return
-    days = [row[table.day] // DAY_MS for row in batch.rows]
-    different = sorted(set(days))
+    days = batch.times_ms(table) // DAY_MS
+    different = np.unique(days)
     if len(different) <= MAX_DAYS:
         yield batch
         return
     for first in range(0, len(different), MAX_DAYS):
-        some = set(different[first : first + MAX_DAYS])
-        indices = [index for index, day in enumerate(days) if day in some]
-        yield Batch([batch.rows[index] for index in indices], [batch.origins[index] for index in indices])
+        yield batch.some(np.flatnonzero(np.isin(days, different[first : first + MAX_DAYS])))
 
 
 async def in_thread(call: Callable[[], T]) -> T:

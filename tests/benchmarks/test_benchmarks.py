@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from benchmarks import exact, page, stream
 from benchmarks.exact import Mismatch
 from benchmarks.figures import Figure, Section, Table, p95
+from benchmarks.sink import Totals
 
 ROOT = Path(__file__).parents[2]
 LOAD = stream.Load(total=4_000, samples_per_record=1)
@@ -29,6 +31,20 @@ def test_a_small_run_of_the_rollup_is_exact_and_tells_its_figures() -> None:
     told = ran("rollup", *small)
     for name in ("records of one sample", "records of one sample: the peer", "records of 100"):
         assert f"rollup, {name}: " in told
+
+
+@pytest.mark.slow
+def test_a_small_run_of_the_sink_is_exact_and_tells_its_figures() -> None:
+    told = ran("sink", "--rollup-rows", "4000", "--raw-samples", "2000", "--rounds", "1")
+    for name in ("rollup rows, 50 in a record", "rollup rows, 250 in a record", "raw samples"):
+        assert f"sink, {name}: " in told
+
+
+@pytest.mark.parametrize("name", Totals.__slots__)
+def test_stored_rows_that_add_up_to_something_else_are_not_those_published(name: str) -> None:
+    wanted = Totals(**dict.fromkeys(Totals.__slots__, 7))
+    assert wanted.same(replace(wanted, sum=7 * (1 + 1e-15)))
+    assert not wanted.same(replace(wanted, **{name: 8}))
 
 
 def test_a_small_run_of_the_collection_tells_its_figures() -> None:

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 
 from connect.clickhouse import Store
 from engine.combine import Combined, Identity, combine, merge
+from engine.directory import Directory
+from engine.fold_config import FoldConfig
+from engine.packing import packed
 from engine.sketch import bucket_of
-from schemas.rollup_wire import Row, Rows
+from schemas.rollup_wire import Row, Rows, block_of_rows
 from schemas.rollups import ROLLUP_10S
 from schemas.samples import Kind
 from schemas.series import series_of
@@ -42,9 +45,20 @@ class Placed(NamedTuple):
 
     def message(self) -> bytes:
         """The record that carries this row alone."""
-        return encode(
-            Rows(ROLLUP_10S, WINDOW_MS, self.metric, self.topic, self.epoch, self.partition, self.segment, [self.row])
-        )
+        return encode(self._record())
+
+    def columns(self) -> bytes:
+        """The same in columns."""
+        row, directory = self.row, Directory()
+        series = series_of(self.metric, row.source, row.dimensions, Kind(row.kind))
+        config = FoldConfig(topic=self.topic, epoch=self.epoch, partition=self.partition)
+        values = block_of_rows(self._record()).values
+        (columns,) = packed(config, self.segment, directory, directory.about([series]), values, [(0, 1)])
+        return encode(columns)
+
+    def _record(self) -> Rows:
+        place = (self.topic, self.epoch, self.partition, self.segment)
+        return Rows(ROLLUP_10S, WINDOW_MS, self.metric, *place, [self.row])
 
 
 def random_row(numbers: random.Random, kind: Kind, start_ms: int, ver: int, source: str = "web-1") -> Row:
@@ -170,12 +184,17 @@ def shown(store: Store, view: str) -> dict[tuple[str, int], dict[str, Any]]:
     return rows
 
 
+def either_form(placed: Iterable[Placed]) -> list[bytes]:
+    """Records of one row each, every other one in columns."""
+    return [one.columns() if number % 2 else one.message() for number, one in enumerate(placed)]
+
+
 def insert(store: Store, placed: Sequence[Placed]) -> None:
     """Stores rows as the sink does."""
     table = tables()[ROLLUPS.name]
-    batch = table.read([Message(one.message()) for one in placed], "")
+    batch = table.read([Message(value) for value in either_form(placed)], "")
     assert not batch.refused
-    store.insert(table.name, dict(zip(table.columns, zip(*batch.rows, strict=True), strict=True)))
+    batch.insert(store, table)
 
 
 class Message:

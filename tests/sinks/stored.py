@@ -11,7 +11,7 @@ from engine.fold_config import FoldConfig, Start
 from schemas.rollup_wire import Mark
 from schemas.topics import ROLLUPS, SAMPLES
 from schemas.wire import Tick, encode
-from sinks.clickhouse.rows import Batch, Table
+from sinks.clickhouse.rows import Insertable, Table
 from sinks.clickhouse.tables import tables
 from tests.sinks.rollups import BASE_MS, HOUR_MS, Message
 
@@ -37,11 +37,12 @@ def record(
     return json.dumps({**envelope, **(fields or {"samples": [{"metric": "load", "value": seq + 0.25}]})}).encode()
 
 
-def insert(store: Store, table: Table, batch: Batch) -> None:
+def insert(store: Store, table: Table, batch: Insertable) -> None:
     """As a lane of the sink does: rows, and what stands beside them after them."""
-    for target, part in ((table, batch), (table.beside, batch.beside)):
-        if target is not None and part is not None and part.rows:
-            store.insert(target.name, dict(zip(target.columns, zip(*part.rows, strict=True), strict=True)))
+    if len(batch):
+        batch.insert(store, table)
+    if table.beside is not None and batch.beside:
+        batch.beside.insert(store, table.beside)
 
 
 def messages(values: Values, *, topic: str, partition: int, first: int = 0, key: bytes | None = b"k") -> list[Message]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -19,7 +20,7 @@ from connect.config import ClickHouseConfig
 from schemas.topics import ROLLUPS
 from sinks.clickhouse.metrics import Metrics
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.rows import tables
+from sinks.clickhouse.tables import tables
 from sinks.clickhouse.tiers import Tiers
 from sinks.clickhouse.writer import Writer
 from tests.sinks.raw import Raw, published, raw_log, recomputed
@@ -86,7 +87,7 @@ async def _fill(store: Store, raw: Raw, numbers: random.Random) -> None:
         replayed, waiting = waiting, []
         assert not batch.refused
         assert await writer.insert(table, batch) == []
-        tiers.stored({row[table.day] for row in batch.rows}, {})
+        tiers.stored(np.unique(batch.times_ms(table)).tolist(), {})
         await tiers.refresh(all_tiers=numbers.random() < 0.5)
     await tiers.refresh(all_tiers=True)
 

@@ -19,6 +19,7 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.tables import tables
 from tests.sinks.rollups import Message as At
 from tests.sinks.running import EPOCH, Pipeline, pipeline
+from tests.sinks.stored import insert
 from watchkeeper import redrive as module
 from watchkeeper.redrive import RedriveConfig, redriver
 
@@ -68,11 +69,7 @@ class Scene:
             [At(value, topic="deadletters", offset=n, timestamp=NOW_MS) for n, value in enumerate(values)], ""
         )
         assert not batch.refused
-        for target, some in ((table, batch), (table.beside, batch.beside)):
-            assert target is not None
-            if some is not None and some.rows:
-                columns = zip(target.columns, zip(*some.rows, strict=True), strict=True)
-                self.store.insert(target.name, dict(columns))
+        insert(self.store, table, batch)
 
     def count(self, view: str) -> int:
         return int(self.store.rows(f"SELECT count() FROM watchkeeper.{view}")[0][0])
