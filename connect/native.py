@@ -3,7 +3,8 @@
 `clickhouse-connect` writes it from Python objects. Its form: https://clickhouse.com/docs/interfaces/formats/Native.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from schemas.columns import Ints, spans
 _LOW_CARDINALITY_VERSION = (1).to_bytes(8, "little")
 _OWN_KEYS = 0x600
 """A dictionary of low cardinality comes with its keys, and they are all there are."""
+
+Piece = bytes | memoryview
 
 _PLACES = ("<u1", "<u2", "<u4", "<u8")
 """Integers of 1, 2, 4 or 8 bytes; their place here is the code of their width."""
@@ -28,16 +31,19 @@ class Column(NamedTuple):
     """
 
     type: str
-    items: Sequence[bytes]
+    items: Sequence[Piece]
     state: bytes = b""
 
 
-def block(columns: Sequence[tuple[str, Column]], rows: int) -> bytes:
-    """A block: its columns, each with its name. An insert may consist of several, one behind the other."""
-    pieces = [_varint(len(columns)), _varint(rows)]
+def block(columns: Sequence[tuple[str, Column]], rows: int) -> Iterator[Piece]:
+    """The pieces of a block: its columns, each with its name. An insert may consist of several blocks.
+
+    Most pieces are the arrays' own memory: whoever puts them together makes the only copy.
+    """
+    yield _varint(len(columns)) + _varint(rows)
     for name, column in columns:
-        pieces += [_text(name), _text(column.type), column.state, *column.items]
-    return b"".join(pieces)
+        yield _text(name) + _text(column.type) + column.state
+        yield from column.items
 
 
 def numbers(type_: str, items: NDArray[Any], kind: str) -> Column:
@@ -46,7 +52,8 @@ def numbers(type_: str, items: NDArray[Any], kind: str) -> Column:
     Args:
         kind: As numpy names it, such as `<u4`.
     """
-    return Column(type_, [np.ascontiguousarray(items, kind).tobytes()])
+    same = items.dtype.itemsize == np.dtype(kind).itemsize and items.dtype.kind in "iu" and kind[1] in "iu"
+    return Column(type_, [_memory(items.view(kind) if same else items.astype(kind, copy=False))])
 
 
 def low_cardinality(keys: Sequence[str], places: Ints) -> Column:
@@ -56,29 +63,34 @@ def low_cardinality(keys: Sequence[str], places: Ints) -> Column:
 
 def counts(lengths: Ints, keys: Ints, values: Ints) -> Column:
     """`Map(Int32, UInt64)`. Of each row its length; keys and values of one row after the other's."""
-    ends, items = np.cumsum(lengths).astype("<u8"), (keys.astype("<i4"), values.astype("<u8"))
-    return Column("Map(Int32, UInt64)", [ends.tobytes(), *(part.tobytes() for part in items)])
+    items = (np.cumsum(lengths), keys.astype("<i4"), values)
+    return Column("Map(Int32, UInt64)", [_memory(part) for part in items])
 
 
 def labels(maps: Sequence[dict[str, str]], places: Ints) -> Column:
     """`Map(LowCardinality(String), String)`: maps that stand at these places of `maps`."""
-    names: dict[str, int] = {}
+    names = {name: place for place, name in enumerate(dict.fromkeys(chain.from_iterable(maps)))}
     sizes = np.fromiter(map(len, maps), np.int64, len(maps))
-    keys = np.array([names.setdefault(name, len(names)) for one in maps for name in one], np.int64)
+    keys = np.array([names[name] for one in maps for name in one], np.int64)
     values = [b"".join(map(_text, one.values())) for one in maps]
     lengths = sizes[places]
     return Column(
         "Map(LowCardinality(String), String)",
         [
-            np.cumsum(lengths).astype("<u8").tobytes(),
-            *_dictionary(list(names), keys[spans((np.cumsum(sizes) - sizes)[places], lengths)]),
-            b"".join([values[place] for place in places.tolist()]),
+            _memory(np.cumsum(lengths)),
+            *_dictionary(list(names), keys[_spans(sizes, places)]),
+            _memory(np.frombuffer(b"".join(values), np.uint8)[_spans(np.array([*map(len, values)]), places)]),
         ],
         _LOW_CARDINALITY_VERSION,
     )
 
 
-def _dictionary(keys: Sequence[str], places: Ints) -> list[bytes]:
+def _spans(sizes: Ints, places: Ints) -> Ints:
+    """Where the items of each of these places lie, of things of such sizes that lie one behind the other."""
+    return spans((np.cumsum(sizes) - sizes)[places], sizes[places])
+
+
+def _dictionary(keys: Sequence[str], places: Ints) -> list[Piece]:
     if not len(places):
         return []
     width = next(code for code in range(len(_PLACES)) if len(keys) <= 256 ** (1 << code))
@@ -87,8 +99,12 @@ def _dictionary(keys: Sequence[str], places: Ints) -> list[bytes]:
         len(keys).to_bytes(8, "little"),
         *map(_text, keys),
         len(places).to_bytes(8, "little"),
-        places.astype(_PLACES[width]).tobytes(),
+        _memory(places.astype(_PLACES[width])),
     ]
+
+
+def _memory(items: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(items).data
 
 
 def _text(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -152,11 +153,10 @@ def block_of(records: Sequence[Columns]) -> Block:
     Raises:
         ValueError: One of the records is not well-formed. Which one is found by asking for each alone.
     """
-    series = [record.series for record in records]
-    rows = np.fromiter(map(len, series), np.int64, len(series)) // 8
+    read = _Reader(records)
+    rows = read.rows
     if rows.min() < 1 or rows.max() > MAX_ROWS:
         raise ValueError("too few rows, or too many")
-    read = _Reader(records, rows)
     record = np.repeat(np.arange(len(records)), rows)
     start_ms = read.start_ms(record)
     room_ms = MAX_INT64 - start_ms
@@ -193,25 +193,28 @@ _UNSIGNED: Mapping[int, str] = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 _SIGNED: Mapping[int, str] = {1: "<i1", 2: "<i2", 4: "<i4", 8: "<i8"}
 
 
+_NAMES = Columns.__struct_fields__
+_fields_of = attrgetter(*_NAMES)
+
+
 class _Reader:
-    """Reads columns of some records, those of all records as one.
+    """Reads columns of some records, those of all records as one."""
 
-    Args:
-        rows: How many each record has.
-    """
-
-    def __init__(self, records: Sequence[Columns], rows: Ints) -> None:
-        self._records = records
-        self._rows = rows
+    def __init__(self, records: Sequence[Columns]) -> None:
+        self._count = len(records)
+        self._fields: dict[str, Sequence[Any]] = dict(
+            zip(_NAMES, zip(*map(_fields_of, records), strict=True), strict=True)
+        )
+        self.rows = self.sizes("series") // 8
+        """How many each record has."""
 
     def sizes(self, name: str) -> Ints:
         """How long a list, or a column in bytes, is in each record."""
-        return np.fromiter((len(getattr(record, name)) for record in self._records), np.int64, len(self._records))
+        return np.fromiter(map(len, self._fields[name]), np.int64, self._count)
 
     def start_ms(self, record: Ints) -> Ints:
         """Of each row."""
-        first = np.array([record.start_ms for record in self._records], np.int64)
-        size = np.array([record.size_ms for record in self._records], np.int64)
+        first, size = (np.array(self._fields[name], np.int64) for name in ("start_ms", "size_ms"))
         window = self.integers("window_index", at_most=((MAX_INT64 - first) // size)[record])
         return first[record] + window * size[record]
 
@@ -222,7 +225,7 @@ class _Reader:
             below: What each of its items must be below of.
             at_most: What each must not exceed.
         """
-        column = self._column(name, self._rows, _UNSIGNED).astype(np.int64)
+        column = self._column(name, self.rows, _UNSIGNED).astype(np.int64)
         _require(column.min() >= 0, name)
         _require(below is None or bool((column < below).all()), name)
         _require(at_most is None or bool((column <= at_most).all()), name)
@@ -230,20 +233,20 @@ class _Reader:
 
     def floats(self, name: str) -> Floats:
         """A column of finite numbers."""
-        column = self._column(name, self._rows, _FLOAT)
+        column = self._column(name, self.rows, _FLOAT)
         _require(bool(np.isfinite(column).all()), name)
         return column
 
     def hashes(self, name: str) -> Hashes:
         """A column of fingerprints or hashes."""
-        return self._column(name, self._rows, _HASH)
+        return self._column(name, self.rows, _HASH)
 
     def sketches(self, side: str) -> Sketches:
         """The three columns of a side."""
         lengths = self.integers(f"{side}_lengths")
         # No count is zero, so that each has a byte at least: nobody makes us find memory for what is not there.
         _require(int(lengths.max()) <= MAX_RECORD_BYTES, side)
-        totals = np.add.reduceat(lengths, np.cumsum(self._rows) - self._rows)
+        totals = np.add.reduceat(lengths, np.cumsum(self.rows) - self.rows)
         _require(bool((totals <= self.sizes(f"{side}_counts")).all()), side)
         buckets = self._column(f"{side}_buckets", totals, _SIGNED).astype(np.int64)
         counts = self._column(f"{side}_counts", totals, _UNSIGNED).astype(np.int64)
@@ -257,8 +260,8 @@ class _Reader:
 
     def _column(self, name: str, items: Ints, types: Mapping[int, str]) -> NDArray[Any]:
         """All items of a column, of as many as each record must have."""
-        pieces = [getattr(record, name) for record in self._records]
-        widths, rest = np.divmod(np.fromiter(map(len, pieces), np.int64, len(pieces)), np.maximum(items, 1))
+        pieces = self._fields[name]
+        widths, rest = np.divmod(self.sizes(name), np.maximum(items, 1))
         _require(not rest.any() and not widths[items == 0].any(), name)
         different = set(widths[items > 0].tolist())
         _require(different <= types.keys() | {0}, name)

@@ -1,7 +1,8 @@
 """Topic `metrics.rollups` to its table: whole columns, without an object for each row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,8 @@ class Blocks:
 
     def insert(self, store: Store, target: Target) -> None:
         """See `Insertable.insert`."""
-        store.insert_native(target.name, target.columns, b"".join([_native(block) for block, _ in self.blocks]))
+        pieces = chain.from_iterable(_native(block) for block, _ in self.blocks)
+        store.insert_native(target.name, target.columns, b"".join(pieces))
 
 
 def table() -> Table:
@@ -143,7 +145,7 @@ def _watermark(record: Record, mark: Mark) -> tuple[Any, ...]:
     return (mark.topic, mark.epoch, mark.partition, record.partition, at_ms, mark.next_offset)
 
 
-def _native(block: Block) -> bytes:
+def _native(block: Block) -> Iterator[native.Piece]:
     """The block as ClickHouse reads it."""
     values, heads = block.values, block.heads
     sources, source = _listed([head.sources for head in heads], block.record, block.source)
@@ -185,15 +187,15 @@ def _named(block: Block, name: str) -> native.Column:
 
 def _few(names: Sequence[str], places: Ints) -> native.Column:
     """Strings that stand at these places, each different one once."""
-    different: dict[str, int] = {}
-    numbers = np.array([different.setdefault(name, len(different)) for name in names], np.int64)
+    different = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    numbers = np.fromiter(map(different.__getitem__, names), np.int64, len(names))
     return native.low_cardinality(list(different), numbers[places])
 
 
 def _listed(lists: Sequence[list[Any]], record: Ints, places: Ints) -> tuple[list[Any], Ints]:
     """The lists of all heads as one, and where in it the item of each row is."""
-    lengths = np.array([len(one) for one in lists], np.int64)
-    return [item for one in lists for item in one], (np.cumsum(lengths) - lengths)[record] + places
+    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+    return list(chain.from_iterable(lists)), (np.cumsum(lengths) - lengths)[record] + places
 
 
 def _unsigned(items: NDArray[Any]) -> native.Column:

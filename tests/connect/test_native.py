@@ -45,7 +45,7 @@ def block(texts: list[str], *, first: int = 0, number: str = "Float64") -> bytes
         native.counts(np.array([len(one) for one in counts]), keys, values),
         native.labels(LABELS, places % len(LABELS)),
     )
-    return native.block(list(zip(NAMES, columns, strict=True)), len(texts))
+    return b"".join(native.block(list(zip(NAMES, columns, strict=True)), len(texts)))
 
 
 def row(place: int, text: str) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ def test_maps_may_all_be_empty(store: Store) -> None:
         "counts": native.counts(np.zeros(2, np.int64), nothing, nothing),
         "labels": native.labels([{}], np.zeros(2, np.int64)),
     }
-    store.insert_native("default.native", tuple(columns), native.block(list(columns.items()), 2))
+    store.insert_native("default.native", tuple(columns), b"".join(native.block(list(columns.items()), 2)))
 
     assert [tuple(one[3:]) for one in found(store)] == [({}, {})] * 2
 
