@@ -1,6 +1,6 @@
 """What the consumer hands over: the records of one partition that one fetch brought, as they came."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, Protocol
@@ -11,6 +11,10 @@ class Partition(NamedTuple):
 
     topic: str
     number: int
+
+
+Seek = Callable[[Partition, int], int]
+"""Has a partition read again from an offset; what batches carry as `seeks` that were fetched after it."""
 
 
 class RawRecord(Protocol):

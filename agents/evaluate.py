@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from agents.batches import Batch, Partition
+from agents.batches import Batch, Partition, Seek
 from agents.config import ProcessConfig
 from agents.metrics import Metrics
 from agents.ownership import Owned, owner_of
@@ -31,6 +31,7 @@ class EvaluateAgent:
     Every worker reads all of `metrics.rollups`; a decision is made durable before anybody hears of it (see `_decide`).
 
     Args:
+        seek: Of `alerts.state`.
         inputs: Partitions of the input topics, whose watermarks count.
         epoch: Incarnation of `metrics.rollups`.
         partitions: How many `alerts.state` has.
@@ -42,6 +43,7 @@ class EvaluateAgent:
         *,
         outbox: Outbox,
         metrics: Metrics,
+        seek: Seek,
         inputs: frozenset[tuple[str, int]],
         epoch: str,
         partitions: int,
@@ -49,6 +51,7 @@ class EvaluateAgent:
         self._config = config
         self._outbox = outbox
         self._metrics = metrics
+        self._seek = seek
         self._inputs = inputs
         self._epoch = epoch
         self._partitions = partitions
@@ -59,9 +62,13 @@ class EvaluateAgent:
         self._round = asyncio.Event()
 
     async def assigned(self, partitions: frozenset[Partition]) -> None:
-        """Begins to take over: writes the fences. Their coming back tells that everything was read."""
+        """Begins to take over: writes the fences. Their coming back tells that everything was read.
+
+        A fetch that is under way during a rebalance may bring records of the new assignment, and is dropped. So each
+        partition is read from a seek of our own on: what is fetched after it is lost by a later rebalance only.
+        """
         numbers = sorted(number for topic, number in partitions if topic == ALERT_STATES.name)
-        self._owned = {number: Owned(number) for number in numbers}
+        self._owned = {number: Owned(number, self._seek(Partition(ALERT_STATES.name, number), 0)) for number in numbers}
         self._ready.clear()
         await self._outbox.deliver([owned.fence() for owned in self._owned.values()])
 
@@ -74,7 +81,7 @@ class EvaluateAgent:
     async def take(self, batch: Batch) -> None:
         """Records of `alerts.state`."""
         owned = self._owned.get(batch.partition.number)
-        if owned is None or owned.restored:
+        if owned is None or owned.restored or batch.seeks < owned.seeks:
             return
         owned.take(batch.records)
         if owned.restored and all(one.restored for one in self._owned.values()):

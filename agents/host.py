@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from agents.batches import Batch, Partition
+from agents.batches import Batch, Partition, Seek
 from agents.dead_letters import dead_letter
 from agents.decode import Decode
 from connect.kafka import STAMPED_BY_BROKER
@@ -15,8 +15,6 @@ _LOG = logging.getLogger(__name__)
 
 STEP_BYTES = 100_000
 """So much is decoded at a time: what it became is still in the processor's cache when its fields become columns."""
-
-Seek = Callable[[Partition, int], int]
 
 
 class FoldHost:

@@ -27,11 +27,13 @@ class Owned:
     """One partition while it is taken over, and after.
 
     Attributes:
+        seeks: What a batch carries that was fetched after our seek to the first record.
         restored: Whether our fence has come back.
         unreadable: Records that could not be read, and are passed over.
     """
 
     partition: int
+    seeks: int
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
     restored: bool = False
     states: dict[str, AlertState] = field(default_factory=dict)

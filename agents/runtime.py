@@ -23,6 +23,7 @@ from agents.batches import Batch, Partition
 from agents.faust_settings import SETTINGS
 from connect.config import KafkaConfig
 from connect.fetch import give_parsed_records
+from schemas.errors import WatchkeeperError
 
 PAUSED_S = 0.02
 """How long to wait when all partitions wait for room in the queue: an empty set would mean "all" to aiokafka."""
@@ -109,15 +110,21 @@ class BatchConsumer(Consumer):
             await self.wait(cast(Any, self.can_resume_flow))
         generation = self.app.consumer_generation_id
         await self._seek_where_wanted()
+        if not self._same(generation):
+            return []
         active = set(self._get_active_partitions())
         if not active:
             await asyncio.sleep(PAUSED_S if self._buffered_partitions else UNASSIGNED_S)
             return []
         fetched = await self._getmany(active_partitions=active, timeout=FETCH_S)
         # Without a rebalance in between these are ours; after one the new owner starts from the commit.
-        if not self.flow_active or self.app.consumer_generation_id != generation:
+        if not self._same(generation):
             return []
         return [self._message(TP(*tp), records, generation) for tp, records in fetched.items() if records]
+
+    def _same(self, generation: int) -> bool:
+        """Whether no rebalance has begun since."""
+        return bool(self.flow_active and self.app.consumer_generation_id == generation)
 
     async def _seek_where_wanted(self) -> None:
         while self._wanted:
@@ -275,13 +282,20 @@ class Runtime:
         return cast("asyncio.Future[None]", self._app.add_future(task))
 
     def run(self, life: Life) -> int:
-        """Runs the app until a signal or a crash; the exit code."""
+        """Runs the app until a signal or a crash; the exit code.
+
+        Raises:
+            WatchkeeperError: The app crashed with one. mode only logs it, and would hide from the caller what to say.
+        """
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         self._app.loop = loop
+        worker = _Worker(self._app, life, loop)
         try:
-            _Worker(self._app, life, loop).execute_from_commandline()
+            worker.execute_from_commandline()
         except SystemExit as ending:
+            if isinstance(worker.crash_reason, WatchkeeperError):
+                raise worker.crash_reason from None
             return ending.code if isinstance(ending.code, int) else 1
 
 

@@ -143,6 +143,7 @@ class _Worker:
             self._config,
             outbox=outbox,
             metrics=self._metrics,
+            seek=self._runtime.seek,
             inputs=frozenset((topic, number) for topic in _INPUTS for number in range(counts[topic])),
             epoch=self._epochs[ROLLUPS.name],
             partitions=counts[ALERT_STATES.name],

@@ -7,7 +7,8 @@ Bugs can be planted, since none is known that does the same:
 - `explode_at`: the fold of one partition raises when it is given that offset;
 - `hang_at`: it never returns;
 - `lose`: every so many fetched batches one is dropped, as a cleared queue would;
-- `slow_s`: each record takes so long.
+- `slow_s`: each record takes so long;
+- `fetch_on`: a fetch that is under way during a rebalance returns records of the new assignment.
 """
 
 import asyncio
@@ -79,6 +80,21 @@ def lose(every: int) -> None:
     BatchConsumer._next_messages = losing  # type: ignore[method-assign]
 
 
+def fetch_on() -> None:
+    """What a fetch does when it is answered late."""
+    getmany = BatchConsumer._getmany
+
+    async def late(self: BatchConsumer, *_: Any, **given: Any) -> Any:
+        generation = self.app.consumer_generation_id
+        fetched = await getmany(self, **given)
+        if self.flow_active and self.app.consumer_generation_id == generation:
+            return fetched
+        await self.wait(cast(Any, self.can_resume_flow))
+        return await getmany(self, **{**given, "active_partitions": set(self._get_active_partitions())})
+
+    BatchConsumer._getmany = late  # type: ignore[method-assign,assignment]
+
+
 def main() -> int:
     """Runs the worker to its end; its exit code."""
     options = json.loads(sys.argv[1])
@@ -91,6 +107,8 @@ def main() -> int:
         slow(options["slow_s"])
     if "lose" in options:
         lose(options["lose"])
+    if "fetch_on" in options:
+        fetch_on()
     kafka = KafkaConfig(bootstrap=options["bootstrap"], idempotent=options["idempotent"])
     with Telemetry("process", port=options.get("port")) as telemetry:
         return process(ProcessConfig(kafka=kafka, **options["config"]), telemetry)
