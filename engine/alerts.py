@@ -19,12 +19,14 @@ class Moment:
     Attributes:
         partial: Input partitions are left out.
         unseen: The grid point before was not evaluated: what happened since the last one is not known.
+        window_ms: Length of the windows.
     """
 
     at_ms: int
     version: int
     partial: bool = False
     unseen: bool = False
+    window_ms: int = WINDOW_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +64,19 @@ def step(before: AlertState, reading: Reading, rule: Rule, moment: Moment) -> Al
     if moment.at_ms <= before.evaluated_ms:
         return before.model_copy(update={"unsent": []})
     silent = before.silent_windows + 1 if reading.outcome is Outcome.NO_DATA else 0
-    judged = _judged(rule, reading, silent)
+    judged = _judged(rule, reading, silent, moment)
     state = before.resume if before.state is State.STALE and silent == 0 else before.state
     following = _following(before, state, rule, judged, moment)
     if isinstance(rule, ThresholdRule) and _stale(before, rule, silent, moment):
         following = _Next(State.STALE, before.severity, before.good_windows)
-    elif forgotten(rule, silent) and not moment.partial:
+    elif forgotten(rule, silent, moment.window_ms) and not moment.partial:
         following = _Next(State.OK, Severity.NONE)
     return _moved(before, following, rule=rule, reading=reading, judged=judged, moment=moment, silent=silent)
 
 
-def forgotten(rule: Rule, silent_windows: int) -> bool:
+def forgotten(rule: Rule, silent_windows: int, window_ms: int) -> bool:
     """Whether an entity was silent for so long that it is no longer expected."""
-    return isinstance(rule, AbsenceRule) and silent_windows * WINDOW_MS >= max(rule.forget_after_ms, WINDOW_MS)
+    return isinstance(rule, AbsenceRule) and silent_windows * window_ms >= max(rule.forget_after_ms, window_ms)
 
 
 def _stale(before: AlertState, rule: ThresholdRule, silent: int, moment: Moment) -> bool:
@@ -83,15 +85,15 @@ def _stale(before: AlertState, rule: ThresholdRule, silent: int, moment: Moment)
     return (
         before.state is not State.OK
         and not moment.partial
-        and silent * WINDOW_MS >= max(rule.stale_after_ms, WINDOW_MS)
+        and silent * moment.window_ms >= max(rule.stale_after_ms, moment.window_ms)
     )
 
 
-def _judged(rule: Rule, reading: Reading, silent: int) -> Judgement | None:
+def _judged(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgement | None:
     """None where nothing can be said: the state stays."""
     if isinstance(rule, AbsenceRule):
         if silent:
-            absent = silent * WINDOW_MS >= rule.after_ms
+            absent = silent * moment.window_ms >= rule.after_ms
             return Judgement(rule.severity, good=False, threshold=rule.after_ms / 1000) if absent else None
         return Judgement(Severity.NONE, good=True, threshold=rule.after_ms / 1000)
     if reading.outcome is not Outcome.VALUE or reading.value is None:

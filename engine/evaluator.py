@@ -23,11 +23,13 @@ class EvaluatorConfig:
 
     Attributes:
         inputs: Input partitions that report watermarks.
+        window_ms: Length of the windows, and distance of the grid. Rules look back over whole ones.
         laggard_ms: One that is further behind the foremost is left out.
         max_catchup_ms: Grid points that were missed for longer are not evaluated any more.
     """
 
     inputs: frozenset[Input]
+    window_ms: int = WINDOW_MS
     laggard_ms: int = 20_000
     max_catchup_ms: int = 3_600_000
 
@@ -113,11 +115,14 @@ class Evaluator:
         """Rows of windows that start before it are not needed again."""
         if self._evaluated_ms is None:
             return 0
-        spans = [rule.over_ms for rule in self._thresholds()]
-        return self._evaluated_ms + WINDOW_MS - max(spans, default=WINDOW_MS)
+        window_ms = self._config.window_ms
+        spans = [self._span_ms(versioned.rule) for versioned in self._rules.values()]
+        return self._evaluated_ms + window_ms - max(spans, default=window_ms)
 
-    def _thresholds(self) -> list[ThresholdRule]:
-        return [one.rule for one in self._rules.values() if isinstance(one.rule, ThresholdRule)]
+    def _span_ms(self, rule: Rule) -> int:
+        """How far back a rule looks: over whole windows."""
+        window_ms = self._config.window_ms
+        return -(-rule.over_ms // window_ms) * window_ms if isinstance(rule, ThresholdRule) else window_ms
 
     @property
     def firing(self) -> list[AlertState]:
@@ -135,13 +140,13 @@ class Evaluator:
         complete = self._watermarks.complete()
         if complete is None:
             return []
-        reached_ms = complete.at_ms - complete.at_ms % WINDOW_MS
-        known_ms = self._evaluated_ms
+        window_ms, known_ms = self._config.window_ms, self._evaluated_ms
+        reached_ms = complete.at_ms - complete.at_ms % window_ms
         if self._evaluated_ms is None:
-            self._evaluated_ms = reached_ms - WINDOW_MS
-        first_ms = max(self._evaluated_ms, reached_ms - self._config.max_catchup_ms) + WINDOW_MS
-        unseen_ms = first_ms if known_ms is None or first_ms > known_ms + WINDOW_MS else None
-        grid = range(first_ms, reached_ms + 1, WINDOW_MS)
+            self._evaluated_ms = reached_ms - window_ms
+        first_ms = max(self._evaluated_ms, reached_ms - self._config.max_catchup_ms) + window_ms
+        unseen_ms = first_ms if known_ms is None or first_ms > known_ms + window_ms else None
+        grid = range(first_ms, reached_ms + 1, window_ms)
         evaluations = [self._at(at_ms, complete, unseen=at_ms == unseen_ms) for at_ms in grid]
         if evaluations:
             self._held.forget(self.needed_from_ms)
@@ -153,14 +158,15 @@ class Evaluator:
             changed += self._withdraw(versioned, why, at_ms)
         self._withdrawn = []
         for versioned in self._rules.values():
-            changed += self._evaluate_rule(versioned, Moment(at_ms, versioned.version, complete.partial, unseen))
+            moment = Moment(at_ms, versioned.version, complete.partial, unseen, self._config.window_ms)
+            changed += self._evaluate_rule(versioned, moment)
         self._evaluated_ms = at_ms
         return Evaluation(at_ms, complete.partial, changed)
 
     def _withdraw(self, versioned: VersionedRule, why: str, at_ms: int) -> list[AlertState]:
         rule = versioned.rule
         of_rule = self._states.pop(rule.id, {})
-        moment = Moment(at_ms, versioned.version)
+        moment = Moment(at_ms, versioned.version, window_ms=self._config.window_ms)
         ended = [withdrawn(state, rule, moment, f"rule {rule.id} {why}") for state in of_rule.values()]
         return [state for state in ended if state.unsent]
 
@@ -175,14 +181,14 @@ class Evaluator:
             is_new = entity not in known and isinstance(rule, AbsenceRule)
             if is_new or _differs(before, after):
                 changed.append(after)
-            if _worth_keeping(rule, after):
+            if _worth_keeping(rule, after, moment.window_ms):
                 known[entity] = after
             else:
                 known.pop(entity, None)
         return changed
 
     def _readings(self, rule: Rule, at_ms: int) -> dict[Entity, Reading]:
-        span_ms = rule.over_ms if isinstance(rule, ThresholdRule) else WINDOW_MS
+        span_ms = self._span_ms(rule)
         groups: dict[Entity, list[tuple[Kind, Combined]]] = {}
         for series in self._held.series(rule.metric):
             if selects(rule, rule.metric, series.labels):
@@ -202,7 +208,7 @@ def _differs(before: AlertState, after: AlertState) -> bool:
     return counted and (after.state is not State.OK or before.silent_windows + after.silent_windows > 0)
 
 
-def _worth_keeping(rule: Rule, state: AlertState) -> bool:
+def _worth_keeping(rule: Rule, state: AlertState, window_ms: int) -> bool:
     if state.state is not State.OK:
         return True
-    return isinstance(rule, AbsenceRule) and not forgotten(rule, state.silent_windows)
+    return isinstance(rule, AbsenceRule) and not forgotten(rule, state.silent_windows, window_ms)

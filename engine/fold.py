@@ -80,6 +80,11 @@ class PartitionFold:
         """How far event time is complete; None while the clock is unknown."""
         return None if self._clock_ms == UNKNOWN else self._clock_ms - self.config.lateness_ms
 
+    @property
+    def segment_start(self) -> int:
+        """Offset of the first record of the open segment; before there is one, of the next record."""
+        return self.next_offset if self._segment is None else self._segment.start
+
     def fold(self, offsets: Sequence[int], records: Sequence[Input], append_ms: Sequence[int] | None = None) -> None:
         """Folds records in.
 

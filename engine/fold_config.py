@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Self
 
+from schemas.rollups import ROLLUP_10S
+
 
 class Start(Enum):
     """How the log stands where the fold begins.
@@ -22,6 +24,7 @@ class FoldConfig:
     """What the fold is a function of, beside the log. None of it may change under a rollup definition.
 
     Attributes:
+        rollup: Name of the definition, which rows bear.
         ahead_bound_ms: Where ticks tell the clock, how far ahead of it a sender may be before its times are shifted
             back. Far more than `skew_bound_ms`: ticks are missing while their writer is being replaced, and what is
             sent meanwhile is ahead of the clock though every clock is right.
@@ -31,6 +34,7 @@ class FoldConfig:
     topic: str = ""
     partition: int = 0
     epoch: str = ""
+    rollup: str = ROLLUP_10S
     window_ms: int = 10_000
     lateness_ms: int = 2_000
     segment_ms: int = 30_000

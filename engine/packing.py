@@ -10,7 +10,6 @@ from engine.directory import Directory
 from engine.fold_config import FoldConfig
 from engine.rows import Ints
 from schemas.columns import Columns, Sketches, Values
-from schemas.rollups import ROLLUP_10S
 
 Cut = tuple[int, int]
 """First and end of the rows of one record."""
@@ -68,7 +67,7 @@ def packed(
         metric, kind = directory.groups[group]
         yield Columns(
             v=1,
-            rollup=ROLLUP_10S,
+            rollup=config.rollup,
             size_ms=config.window_ms,
             metric=metric,
             kind=kind,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from watchkeeper.options import AsJson, Config, DataDir, Limit
-from watchkeeper.past import deadletters
+from watchkeeper.past import deadletters, replay
 from watchkeeper.proof import audit, ledger
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ for name, group in (
     ("alerts", alerts),
     ("rules", rules),
     ("deadletters", deadletters),
+    ("replay", replay),
     ("config", config),
 ):
     app.add_typer(group, name=name)

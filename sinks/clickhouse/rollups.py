@@ -15,7 +15,7 @@ from schemas.errors import BadRecord
 from schemas.rollup_wire import Mark, block_of_rows, decode_message, decode_rollups
 from sinks.clickhouse.rows import Batch, Record, Table, Target, checked_ms
 
-_COLUMNS = (
+COLUMNS = (
     *("rollup", "metric", "topic", "epoch", "partition", "segment", "source", "series", "window_start", "ver", "kind"),
     *("dimensions", "n", "sum", "min", "max", "first", "first_at", "last", "last_at", "increase", "zero", "positive"),
     *("negative", "h_sum", "h_xor"),
@@ -81,8 +81,8 @@ def table() -> Table:
     """The table of `metrics.rollups`; its watermarks are stored beside it."""
     return Table(
         name="watchkeeper_store.rollups",
-        columns=_COLUMNS,
-        day=_COLUMNS.index("window_start"),
+        columns=COLUMNS,
+        day=COLUMNS.index("window_start"),
         read=_read,
         beside=_WATERMARKS,
     )
@@ -133,6 +133,15 @@ def _alone(record: Record, columns: Columns) -> Block:
         return block_of_rows(rows)
 
 
+def native_rows(messages: Sequence[Columns]) -> bytes:
+    """Columns as `Store.insert_native` takes them, in the order of `COLUMNS`; at least one.
+
+    Raises:
+        BadRecord: A time cannot be stored.
+    """
+    return b"".join(_native(_storable(block_of(messages))))
+
+
 def _storable(block: Block) -> Block:
     values = block.values
     checked_ms(max(int(times.max()) for times in (values.start_ms, values.first_ms, values.last_ms)))
@@ -171,7 +180,7 @@ def _native(block: Block) -> Iterator[native.Piece]:
             for name, side in (("positive", values.positive), ("negative", values.negative))
         },
     }
-    return native.block([(name, columns[name]) for name in _COLUMNS], len(block))
+    return native.block([(name, columns[name]) for name in COLUMNS], len(block))
 
 
 def _of_heads(block: Block, items: Sequence[int]) -> Ints:

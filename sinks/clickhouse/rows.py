@@ -139,7 +139,7 @@ class Table(Target):
 def tables() -> dict[str, Table]:
     """The tables of our own topics, but for those of rollups and of refused records: see `tables.py`."""
     return {
-        ALERTS.name: table_of("transitions", _TRANSITION_COLUMNS, _transitions),
+        ALERTS.name: table_of("transitions", TRANSITION_COLUMNS, _transitions),
         ALERT_STATES.name: table_of("alert_states", _STATE_COLUMNS, _states),
         CONTROL.name: table_of("control", _CONTROL_COLUMNS, _control),
     }
@@ -193,7 +193,7 @@ def validated(adapter: TypeAdapter[Any], value: bytes | None) -> Any:
 
 
 _TRANSITION = TypeAdapter(Transition)
-_TRANSITION_COLUMNS = (
+TRANSITION_COLUMNS = (
     *("id", "alert", "rule", "rule_version", "entity", "metric", "episode", "at", "from_state", "to_state", "severity"),
     *("revision", "outcome", "value", "threshold", "partial", "summary"),
 )
@@ -201,10 +201,14 @@ _TRANSITION_COLUMNS = (
 
 def _transitions(record: Record, _: str) -> Iterator[Row]:
     """A change of an alert's state."""
-    one: Transition = validated(_TRANSITION, record.value)
+    yield transition_row(validated(_TRANSITION, record.value))
+
+
+def transition_row(one: Transition) -> Row:
+    """The row of `TRANSITION_COLUMNS`. Raises as `rollup_rows`."""
     times: Mapping[str, int] = {"episode": checked_ms(one.episode_ms), "at": checked_ms(one.at_ms)}
     fields: Mapping[str, Any] = {**one.model_dump(mode="json"), **times}
-    yield tuple(fields[name] for name in _TRANSITION_COLUMNS)
+    return tuple(fields[name] for name in TRANSITION_COLUMNS)
 
 
 _STATE: TypeAdapter[Any] = TypeAdapter(StateRecord)

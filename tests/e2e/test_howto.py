@@ -77,3 +77,24 @@ def test_dead_letters_are_seen_and_sent_again_and_what_is_bad_again_gets_a_lette
 def four(found: list[dict[str, object]]) -> list[dict[str, object]]:
     """Those letters, once there are four and two of them are marked."""
     return found if len(found) == 4 and sum(bool(one["redriven_by"]) for one in found) == 2 else []
+
+
+def test_the_past_is_replayed_through_other_rules_and_other_windows(instance: Running, tmp_path: Path) -> None:
+    closed = (
+        "SELECT dateDiff('second', min(window_start), max(window_start)) >= 80 AS enough FROM watchkeeper.metrics_10s"
+    )
+    eventually("some windows", lambda: instance.rows(closed)[:1] == [{"enough": 1}] or None, within_s=90)
+    rules = tmp_path / "stricter.yaml"
+    rules.write_text(
+        "version: 1\nrules:\n  - {id: up, kind: threshold, metric: system.memory.usage, aggregate: max, warning: 1}\n"
+    )
+    answers = {}
+    for command in commands("replay.md"):
+        answers[" ".join(command)] = instance.ask(*(str(rules) if part == rules.name else part for part in command))
+    again, stricter, minutes, listed, asked, dropped = answers.values()
+    assert "transitions: 0 equal, 0 only live, 0 only in the replay" not in stricter
+    for told in (again, minutes):
+        assert ", 0 different, 0 missing, 0 only in the replay" in told
+    assert {line.split("\t")[0] for line in listed.splitlines()} == {"name", "again", "stricter", "minutes"}
+    assert "firing" in asked
+    assert dropped == "dropped replay minutes\n"

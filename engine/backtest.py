@@ -1,0 +1,48 @@
+"""Decides along a replay what the evaluator decides along the log: rules of their time, on the same grid."""
+
+from collections.abc import Iterable
+
+from engine.evaluator import Evaluator, EvaluatorConfig
+from engine.history import Timeline
+from schemas.alerts import AlertState, Transition
+from schemas.columns import Columns
+from schemas.rollup_wire import Mark, Rows, rows_of
+
+
+class Backtest:
+    """Evaluates the rules of a timeline.
+
+    Args:
+        states: How alerts stood at `start_ms`. Those of rules that were not in force then are left out.
+        start_ms: The grid point before the first one that is evaluated.
+    """
+
+    def __init__(
+        self, config: EvaluatorConfig, rules: Timeline, states: Iterable[AlertState], *, start_ms: int
+    ) -> None:
+        self._rules = rules
+        self._window_ms = config.window_ms
+        self._evaluator = Evaluator(config)
+        known = rules.at(start_ms)
+        self._evaluator.apply_rules(known)
+        in_force = {id_ for id_, one in known.items() if one.version}
+        self._evaluator.restore([one for one in states if one.rule in in_force], start_ms)
+
+    def add(self, messages: Iterable[Columns | Rows]) -> None:
+        """Rows that a fold published."""
+        for message in messages:
+            if self._evaluator.reads(message.metric):
+                self._evaluator.add_rows(rows_of(message))
+
+    def decide(self, marks: Iterable[Mark]) -> list[Transition]:
+        """How far the partitions are complete now; what follows."""
+        for mark in marks:
+            self._evaluator.add_mark(mark)
+        self._evaluator.apply_rules(self._rules.at(self.evaluated_ms + self._window_ms))
+        evaluations = self._evaluator.evaluate()
+        return [one for found in evaluations for state in found.states for one in state.unsent]
+
+    @property
+    def evaluated_ms(self) -> int:
+        """The last grid point that was evaluated, or the one before the first."""
+        return self._evaluator.evaluated_ms or 0
