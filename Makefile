@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-bench
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -37,8 +38,9 @@ check: $(VENV)/.dev ## Style, types, architecture, and drift of everything that 
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python -m pytest -q tests/docs tests/deploy
 
-bench: $(VENV)/.dev ## Measure, and write docs/benchmarks.md and docs/benchmarks.json.
-	@exec $(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.dev $(PEERS)/.peers ## Measure, and write docs/benchmarks.md, its data and its table in the README.
+	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python docs/generate.py
 
 chaos: $(VENV)/.dev ## Every fault many times under load, and a table of what was lost or double; needs Java and Maven.
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
@@ -61,9 +63,11 @@ lock: ## Pin the dependencies anew (needs uv); commit the result.
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate -c requirements/runtime.txt pyproject.toml --group build \
 		$(EMBEDDED:%=--no-emit-package %) -o requirements/image.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --group peers -o requirements/bench.txt
 
 clean: ## Remove the environment and all caches.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: install it, or run make PYTHON=/path/to/python3" >&2; exit 1; fi
@@ -82,3 +86,11 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@$(PIP) $(LOCKED) requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
+
+# A peer that has no wheel for this machine is no fault: the benchmarks tell that it is left out.
+$(PEERS)/.peers: requirements/bench.txt | $(BIN)/python
+	@echo "Installing the pinned packages of the peers into $(PEERS) (only now, and when they change) ..."
+	@$(BIN)/python -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) requirements/bench.txt --only-binary :all: \
+		|| echo "They could not all be installed: those that are missing are left out." >&2
+	@touch $@

@@ -1,6 +1,6 @@
 """`python -m benchmarks`: measures everything, prints each figure, and writes `docs/benchmarks.md` and `.json`.
 
-`python -m benchmarks rollup sink latency rest collect` measures some of it and writes nothing; so do smaller numbers.
+`python -m benchmarks rollup latency` measures some of it and writes nothing; so do smaller numbers.
 """
 
 import argparse
@@ -11,12 +11,14 @@ from dataclasses import fields
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import collect, latency, page, rest, rollup, sink
+from benchmarks import collect, comparison, growth, latency, page, rest, rollup, sink
 from benchmarks.figures import Section
 from benchmarks.options import HELP, ROOT, Options
 
 BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "rollup": rollup.run,
+    "peers": comparison.run,
+    "growth": growth.run,
     "sink": sink.run,
     "latency": latency.run,
     "rest": rest.run,

@@ -24,7 +24,7 @@ class Mismatch(Exception):  # noqa: N818
 
 def expected(load: stream.Load) -> Totals:
     """The plain fold of the whole input, made anew: not read from where the worker read it."""
-    return plain_fold(value for _, values in stream.seconds(load) for _, value in values)
+    return plain_fold(one.value for _, values in stream.seconds(load) for one in values)
 
 
 async def published(config: KafkaConfig, *, since: Mapping[int, int]) -> Rollups:

@@ -11,10 +11,11 @@ class Options:
     """What the command line may change.
 
     Attributes:
-        records: Records of one sample each that `rollup` processes in each round.
-        samples: Samples in records of 100 that `rollup` processes in each round.
-        rounds: Rounds of `rollup` and `sink`.
-        peer_records: How many of the records the peer is given in each round; 0: it is left out.
+        records: Records of one sample each that `rollup` and `peers` process in each round.
+        samples: Samples in records of 100 that they process in each round, and `growth`.
+        rounds: Rounds of `rollup`, `peers` and `sink`; `growth` has at most three of them.
+        peer_records: How many of the records the slow peers are given in each round; as large a part of the samples.
+        days: Simulated days of `growth`.
         rollup_rows: Rollup rows, about, that `sink` stores in each round.
         raw_samples: Samples in records of 100 that `sink` stores in each round.
         windows: Windows that `latency` watches.
@@ -26,6 +27,7 @@ class Options:
     samples: int = 2_000_000
     rounds: int = 5
     peer_records: int = 100_000
+    days: float = 7.0
     rollup_rows: int = 1_000_000
     raw_samples: int = 500_000
     windows: int = 12
@@ -34,10 +36,11 @@ class Options:
 
 
 HELP = {
-    "records": "rollup: records of one sample in each round",
-    "samples": "rollup: samples, in records of 100, in each round",
-    "rounds": "rollup, sink: rounds",
-    "peer_records": "rollup: records that the peer is given in each round; 0 leaves it out",
+    "records": "rollup, peers: records of one sample in each round",
+    "samples": "rollup, peers, growth: samples, in records of 100, in each round",
+    "rounds": "rollup, peers, sink, growth: rounds; growth has at most three",
+    "peer_records": "peers: records that those who are slow are given in each round",
+    "days": "growth: simulated days",
     "rollup_rows": "sink: rollup rows, about, in each round",
     "raw_samples": "sink: samples, in records of 100, in each round",
     "windows": "latency: windows that are watched",

@@ -59,14 +59,15 @@ def table(figures: Sequence[Mapping[str, Any]]) -> str:
         (one["name"], f"{one['value']:g}", one["unit"], (one["target"] or "").replace("=", "\\="), _MET[one["met"]])
         for one in figures
     ]
-    return _markdown(("what", "value", "unit", "target", "met"), rows)
+    return markdown(("what", "value", "unit", "target", "met"), rows)
 
 
 def _with_title(one: Table) -> str:
-    return f"### {one.title}\n\n{_markdown(one.headings, one.rows)}"
+    return f"### {one.title}\n\n{markdown(one.headings, one.rows)}"
 
 
-def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

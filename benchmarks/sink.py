@@ -83,7 +83,7 @@ def window(load: stream.Load) -> list[tuple[str, Columns]]:
         fold, offset = PartitionFold(config, start=Start.FRESH, offset=0), 0
         for at_ms, values in stream.seconds(load):
             if at_ms < stream.START_MS + WINDOW_MS:
-                mine = [value for to, value in values if to == partition]
+                mine = [one.value for one in values if one.partition == partition]
                 fold.fold(range(offset, offset + len(mine)), decoder.decode_batch(mine))
                 offset += len(mine)
         for metric, value in fold.checkpoint(early=True).messages:
@@ -198,7 +198,7 @@ def _samples(name: str, total: int) -> Case:
         async with producer(kafka) as client:
             outbox = Outbox(client)
             for at_ms, values in stream.seconds(load):
-                moved = [(to, value.replace(b"%d" % at_ms, b"%d" % (at_ms + later_ms))) for to, value in values]
+                moved = [(to, value.replace(b"%d" % at_ms, b"%d" % (at_ms + later_ms))) for to, _, value in values]
                 moved = [(to, one.replace(b"%d" % (at_ms + 5), b"%d" % (at_ms + 5 + later_ms))) for to, one in moved]
                 await outbox.deliver(Message(SAMPLES.name, b"host", value, to) for to, value in moved)
 

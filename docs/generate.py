@@ -18,7 +18,8 @@ CONTRACTS = ROOT / "docs" / "contracts"
 
 sys.path.insert(0, str(ROOT))
 
-from schemas.asyncapi import PARTIES, asyncapi, json_schemas, models, record_name  # noqa: E402  (after the path)
+from benchmarks import beside, page  # noqa: E402  (after the path)
+from schemas.asyncapi import PARTIES, asyncapi, json_schemas, models, record_name  # noqa: E402
 from schemas.catalogue import CATALOGUE  # noqa: E402
 from schemas.deadletters import MAX_KEPT_BYTES  # noqa: E402
 from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS  # noqa: E402
@@ -76,6 +77,12 @@ def brokers_table() -> str:
     return head + "".join(
         f"| {ability.title} | {answers[ability.tansu]} | {answers[ability.kafka]} |\n" for ability in ABILITIES
     )
+
+
+def benchmarks_table() -> str:
+    """The worker beside others, from the published run of the benchmarks."""
+    shown = beside.table(json.loads(page.DATA.read_text(encoding="utf-8")))
+    return page.markdown(shown.headings, shown.rows) if shown.rows else "`make bench` writes this table.\n"
 
 
 def limits_table() -> str:
@@ -194,6 +201,7 @@ def documents() -> dict[Path, str]:
         "settings": settings_table(),
         "metrics": metrics_table(),
         "brokers": brokers_table(),
+        "benchmarks": benchmarks_table(),
         "limits": limits_table(),
         "decisions": decisions_table(),
         "rule-fields": rule_fields(ThresholdRule, shared=True),

