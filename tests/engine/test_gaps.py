@@ -57,6 +57,10 @@ def test_only_between_records_that_came_while_all_logs_were_read_something_is_mi
     assert missing(sequences(1, 3), from_ms=NOW + 1, to_ms=NOW + 2) == []
     assert missing(sequences(1, 3), to_ms=NOW) == []
     assert missing(sequences(1)) == []
+    across = sequences(1)
+    across.add(("s", "b", 3), FIRST, clock_ms=NOW + 5, at_ms=0)
+    assert missing(across, to_ms=NOW + 6) == [(2, 2)]
+    assert missing(across, to_ms=NOW + 5) == missing(across, from_ms=NOW + 1, to_ms=NOW + 6) == []
 
 
 def test_a_record_that_cannot_be_read_may_bear_a_number_of_its_source_or_of_any() -> None:
