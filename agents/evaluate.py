@@ -58,7 +58,8 @@ class EvaluateAgent:
         self._owned: dict[int, Owned] = {}
         self._ready = asyncio.Event()
         self._evaluator: Evaluator | None = None
-        self._reader: TopicReader | None = None
+        self._evaluated: Mapping[int, int] = {}
+        """Partition of `metrics.rollups` to the offset below which everything was evaluated."""
         self._round = asyncio.Event()
 
     async def assigned(self, partitions: frozenset[Partition]) -> None:
@@ -101,7 +102,7 @@ class EvaluateAgent:
             try:
                 await self._evaluate(owned)
             finally:
-                self._evaluator = self._reader = None
+                self._evaluator, self._evaluated = None, {}
                 self._round.set()
 
     async def _evaluate(self, owned: dict[int, Owned]) -> None:
@@ -121,7 +122,7 @@ class EvaluateAgent:
                 [state for one in owned.values() for state in one.states.values()], min(evaluated, default=None)
             )
             await self._resend(owned)
-            self._evaluator, self._reader = evaluator, rollups
+            self._evaluator = evaluator
             await self._loop(owned, control, rollups, book)
 
     async def _resend(self, owned: Mapping[int, Owned]) -> None:
@@ -151,6 +152,7 @@ class EvaluateAgent:
             if time.monotonic() - noted_s > self._config.position_s:
                 noted_s = time.monotonic()
                 await self._note(owned, evaluator, needed.offsets(evaluator.needed_from_ms, rollups.positions), book)
+            self._evaluated = rollups.positions
             self._round.set()
 
     async def _read_control(self, control: TopicReader, book: RuleBook, timeout_s: float) -> bool:
@@ -218,14 +220,11 @@ class EvaluateAgent:
             value = position.model_dump_json().encode()
             await self._outbox.deliver([Message(ALERT_STATES.name, f"position-{number}".encode(), value, number)])
 
-    async def settle(self) -> None:
-        """Returns when everything that is in `metrics.rollups` now was evaluated."""
-        for _ in range(2):
-            reader = self._reader
-            while reader is not None:
-                self._round.clear()
-                await self._round.wait()
-                reader = None if reader.caught_up() else self._reader
+    async def reach(self, ends: Mapping[int, int]) -> None:
+        """Returns when `metrics.rollups` was evaluated up to these offsets, for the rules that are this worker's."""
+        while self._owned and any(end > self._evaluated.get(partition, 0) for partition, end in ends.items()):
+            self._round.clear()
+            await self._round.wait()
 
 
 class Needed:

@@ -25,6 +25,7 @@ from connect.publisher import Publisher
 from connect.telemetry import Figures, Telemetry
 from connect.topic_ids import topic_epochs, watch_epochs
 from engine.lag import figures
+from schemas.errors import NotDrained
 from schemas.topics import ALERT_STATES, INPUTS, ROLLUPS
 
 __all__ = ["ProcessConfig", "process"]
@@ -40,6 +41,7 @@ of the worker's time."""
 GC_EVERY_S = 15.0
 """So that cycles of a worker at rest, which makes few objects, do not wait for hours."""
 
+LOOK_S = 0.05
 EPOCHS_EVERY_S = 5.0
 """How soon a topic that was deleted and created again is noticed."""
 
@@ -58,6 +60,7 @@ def process(config: ProcessConfig, telemetry: Telemetry) -> int:
     Raises:
         BrokerUnavailable: When Kafka is not there at the start.
         BadSettings: When a topic is not.
+        NotDrained: It was to read to the end before it stops (`ProcessConfig.drain`), and did not.
     """
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -74,7 +77,11 @@ def process(config: ProcessConfig, telemetry: Telemetry) -> int:
                 heartbeat_s=config.heartbeat_s,
             )
         )
-        return runtime.run(_Worker(config, runtime, telemetry, epochs))
+        worker = _Worker(config, runtime, telemetry, epochs)
+        code = runtime.run(worker)
+    if code == 0 and config.drain and not worker.drained:
+        raise NotDrained("not everything that was sent is processed; the next worker goes on")
+    return code
 
 
 async def _epochs(config: ProcessConfig) -> dict[str, str]:
@@ -111,6 +118,8 @@ class _Worker:
             die=end_process,
         )
         self._own = self._new_own_figures(config) if config.source else None
+        self.drained = False
+        """Whether everything was published that was to be before the end."""
         runtime.agent("rollup", _INPUTS, self._fold)
         runtime.agent("evaluate", [ALERT_STATES.name], self._restore)
         runtime.on_rebalance(assigned=self._assigned, revoked=self._revoked)
@@ -181,6 +190,7 @@ class _Worker:
                 if self._config.drain:
                     await self._drain()
                 await self._rollup.close()
+                self.drained = True
         except TimeoutError:
             _LOG.warning(
                 "Not everything was published within %g s; the next worker does it again", self._config.deadline_s
@@ -188,13 +198,16 @@ class _Worker:
 
     async def _drain(self) -> None:
         """Reads the inputs up to where they end now. Ticks go on until then: they close the windows."""
+        while self._runtime.assigned is None:  # noqa: ASYNC110  (Faust tells it to nobody who waits)
+            await asyncio.sleep(LOOK_S)
         ends = await offsets.end_offsets(self._config.kafka, _INPUTS)
         mine = self._runtime.assigned or frozenset()
         await self._rollup.reach(
             {name: end for (topic, number), end in ends.items() if (name := Partition(topic, number)) in mine}
         )
         await self._rollup.flush()
-        await self._evaluate.settle()
+        ends = await offsets.end_offsets(self._config.kafka, [ROLLUPS.name])
+        await self._evaluate.reach({number: end for (_, number), end in ends.items()})
 
     async def closing(self) -> None:
         self._watchdog.stop()

@@ -1,7 +1,6 @@
 """The `collect` role: this host's samples, one record per tick."""
 
 import asyncio
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +54,6 @@ class Metrics:
 async def collect(config: CollectConfig, telemetry: Telemetry, stop: asyncio.Event) -> None:
     """Collects until `stop`; then delivers or spools what is on its way.
 
-    SIGUSR1 has it keep its records on disk, as before the embedded broker is replaced; SIGUSR2 deliver them again.
-
     Raises:
         BadSettings: When another process uses the spool folder.
     """
@@ -74,13 +71,9 @@ async def collect(config: CollectConfig, telemetry: Telemetry, stop: asyncio.Eve
             "spooled_records": publisher.spooled,
             "dropped_total": spool.dropped + publisher.lost,
             "misses_total": sum(collector.misses.values()),
-            "held": publisher.held,
         }
 
     telemetry.show(figures)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, publisher.hold)
-    loop.add_signal_handler(signal.SIGUSR2, publisher.release)
     await publisher.start()
     try:
         while not stop.is_set():

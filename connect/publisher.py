@@ -60,9 +60,6 @@ class Publisher:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._holding = False
-        self.held = False
-        """Whether nothing is on its way to the broker, and nothing will be before `release`."""
         self.published = 0
         self.lost = 0
         self.on_delivered: Callable[[float], None] | None = None
@@ -113,19 +110,6 @@ class Publisher:
                 " Is it running?"
             ) from None
 
-    def hold(self) -> None:
-        """From now on records wait on disk, those too that are not acknowledged yet; `held` tells when all do.
-
-        For a broker that is about to be replaced. It needs a spool.
-        """
-        self._holding = self._spool is not None
-        self._wake.set()
-
-    def release(self) -> None:
-        """Delivers again, what waited first."""
-        self._holding = False
-        self._wake.set()
-
     async def stop(self, deadline_s: float) -> None:
         """Delivers what can be delivered in time, spools the rest, and ends. Safe without start, and twice."""
         until_s = asyncio.get_running_loop().time() + deadline_s
@@ -145,8 +129,6 @@ class Publisher:
     async def _deliver(self) -> None:
         """Sends what waits, oldest first: the spool before the memory."""
         while True:
-            while self._holding:
-                await self._wait_on_disk()
             if not self.spooled and not self._waiting:
                 self._wake.clear()
                 self._settled.set()
@@ -161,38 +143,34 @@ class Publisher:
                 self._keep()
                 await self._reconnect_later()
 
-    async def _wait_on_disk(self) -> None:
-        # Before anything is awaited: a release that comes meanwhile must not be missed.
-        self._wake.clear()
-        kafka, self._kafka = self._kafka, None
-        if kafka is not None:
-            await close(kafka, within_s=0.0)
-        self._keep()
-        self.held = self._holding and not self._waiting
-        if self._holding:
-            await self._wake.wait()
-        self.held = False
-
     async def _send_oldest(self) -> None:
+        """One attempt. What is not acknowledged stays, or goes back, in its order; the rest is never sent again."""
         kafka = await self._connected()
+        acknowledgements: list[asyncio.Future[object]] = []
         if self._spool is not None and self.spooled:
-            await self._attempt(kafka, self._spool.oldest())
+            records = self._spool.oldest()
+            try:
+                await self._attempt(kafka, records, acknowledgements)
+            except BaseException:
+                self._spool.keep_of_oldest(_unacknowledged(records, acknowledgements))
+                raise
             self._spool.forget_oldest()
             return
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
         self._sending = len(batch)
         try:
-            await self._attempt(kafka, batch)
+            await self._attempt(kafka, batch, acknowledgements)
         except BaseException:
-            # Back to where they came from, in their order; some may have arrived, and will be known by their ids.
-            self._waiting.extendleft(reversed(batch))
+            self._waiting.extendleft(reversed(_unacknowledged(batch, acknowledgements)))
             raise
         finally:
             self._sending = 0
 
-    async def _attempt(self, kafka: AIOKafkaProducer, records: Sequence[Waiting]) -> None:
+    async def _attempt(
+        self, kafka: AIOKafkaProducer, records: Sequence[Waiting], acknowledgements: "list[asyncio.Future[object]]"
+    ) -> None:
+        """Fills in the acknowledgements, which are of the first records where it did not come to send all."""
         started = asyncio.get_running_loop().time()
-        acknowledgements: list[asyncio.Future[object]] = []
         try:
             async with asyncio.timeout(DELIVERY_S):
                 stamp = b',"sent_ms":%d}' % self._clock()
@@ -200,12 +178,11 @@ class Publisher:
                     sent = await kafka.send(one.topic, one.body + stamp, one.key.encode())
                     acknowledgements.append(sent)
                 await asyncio.gather(*acknowledgements)
-        except BaseException:
+        finally:
+            self.published += sum(map(_acknowledged, acknowledgements))
             # Nobody waits for the others any more; asyncio would complain of what they fail with.
             for acknowledgement in acknowledgements:
                 acknowledgement.add_done_callback(_forget)
-            raise
-        self.published += len(records)
         if self.on_delivered is not None:
             self.on_delivered(asyncio.get_running_loop().time() - started)
 
@@ -251,6 +228,15 @@ class Publisher:
                 async with asyncio.timeout(left):
                     await self._wake.wait()
             self._keep()
+
+
+def _acknowledged(sent: "asyncio.Future[object]") -> bool:
+    return sent.done() and not sent.cancelled() and sent.exception() is None
+
+
+def _unacknowledged(records: Sequence[Waiting], acknowledgements: "Sequence[asyncio.Future[object]]") -> list[Waiting]:
+    tried = zip(records, acknowledgements, strict=False)
+    return [*(one for one, sent in tried if not _acknowledged(sent)), *records[len(acknowledgements) :]]
 
 
 def _forget(acknowledgement: "asyncio.Future[object]") -> None:

@@ -121,6 +121,24 @@ class Spool:
             self.forget_oldest()
         return []
 
+    def keep_of_oldest(self, records: Sequence[Waiting]) -> None:
+        """Writes the oldest segment anew, with some of its records: the others have been delivered.
+
+        Raises:
+            OSError: When the disk does not take them; the segment stays as it was then.
+        """
+        segment = self._segments[0]
+        frames = b"".join(_frame(record) for record in records)
+        new = segment.path.with_suffix(".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write_all(descriptor, frames)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        new.replace(segment.path)
+        segment.records, segment.size = len(records), len(frames)
+
     def forget_oldest(self) -> None:
         """Removes the oldest segment: its records have been delivered."""
         if self._segments:

@@ -9,7 +9,8 @@
     |   `-- StoreRefused      ClickHouse understood the statement and refused it
     `-- TransientError        the same input may succeed later: pause, back off, retry
         |-- BrokerUnavailable
-        `-- StoreUnavailable
+        |-- StoreUnavailable
+        `-- NotDrained        a process had to end before it had read to the end
 """
 
 from enum import StrEnum
@@ -73,6 +74,10 @@ class BrokerUnavailable(TransientError):  # noqa: N818
 
 class StoreUnavailable(TransientError):  # noqa: N818
     """ClickHouse did not answer, or answered that it cannot serve now."""
+
+
+class NotDrained(TransientError):  # noqa: N818
+    """A process that was to read to the end before it stops had to stop before. The next one goes on where it was."""
 
 
 class StoreRefused(PermanentError):  # noqa: N818

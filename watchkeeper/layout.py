@@ -14,6 +14,7 @@ from watchkeeper.asking import Endpoint, get, status_of
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
+from watchkeeper.embedded.gate import Gate
 from watchkeeper.instance import CLICKHOUSE, KAFKA
 from watchkeeper.settings import ENV_PREFIX, ProcessSettings, Settings, SinkSettings
 from watchkeeper.sources import environment
@@ -24,6 +25,9 @@ EMBEDDED_SESSION_S = 6.0
 EMBEDDED_EARLY_MS = 5_000
 ROLES = ("process", "sink", "collect")
 """In the order of their start."""
+
+READERS = frozenset({"watchkeeper-prepare", "watchkeeper-process", "watchkeeper-sink"})
+"""Ids of our Kafka clients that work while others wait for a new broker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +74,9 @@ class Layout:
     @property
     def ports(self) -> Mapping[str, int]:
         """Every port that is opened here, by what opens it."""
-        mine = {"the broker": self._broker_ports.clients} if KAFKA in self.embedded else {}
-        if KAFKA in self.embedded and not self.forgetful:
-            mine["the broker's controller"] = self._broker_ports.controller
+        mine = {"the broker": self.settings.port_base} if KAFKA in self.embedded else {}
+        if KAFKA in self.embedded:
+            mine["the broker's other side"] = self._behind
         if CLICKHOUSE in self.embedded:
             mine["ClickHouse"] = self.settings.port_base + 1
         return mine | {f"the metrics of {role}": self.settings.metrics_port(role) for role in ROLES}
@@ -82,8 +86,13 @@ class Layout:
         return f"127.0.0.1:{self.settings.metrics_port(name)}" if name in ROLES else ""
 
     @property
-    def _broker_ports(self) -> Ports:
-        return Ports(self.settings.port_base, self.settings.port_base + 5)
+    def _behind(self) -> int:
+        """The port of Apache Kafka's controller; with Tansu, which a gate stands before, that of the broker itself."""
+        return self.settings.port_base + 5
+
+    def gate(self) -> Gate:
+        """What stands before a broker that is replaced now and then."""
+        return Gate(self.settings.port_base, self._behind, READERS)
 
     def broker(self) -> Command:
         """The broker of this instance.
@@ -94,10 +103,13 @@ class Layout:
         named = self.settings.embedded.broker_binary
         service: EmbeddedBroker | ApacheKafka = (
             EmbeddedBroker(
-                self.settings.port_base, self._log(BROKER), program=Path(named).expanduser() if named else None
+                self._behind,
+                self._log(BROKER),
+                program=Path(named).expanduser() if named else None,
+                advertised=self.settings.port_base,
             )
             if self.forgetful
-            else ApacheKafka(self._broker_ports, self.folder / "kafka", self._log(BROKER))
+            else ApacheKafka(Ports(self.settings.port_base, self._behind), self.folder / "kafka", self._log(BROKER))
         )
         return self._command(BROKER, tuple(service.command()), _inherited())
 
@@ -143,7 +155,9 @@ class Layout:
         """Whether a process does its work."""
         if name in ROLES:
             return bool((await status_of(self.metrics(name)) or {}).get("healthy"))
-        return await (_pings(self.endpoint) if name == CLICKHOUSE else _listens(self.settings.port_base))
+        if name == CLICKHOUSE:
+            return await _pings(self.endpoint)
+        return await _listens(self._behind if self.forgetful else self.settings.port_base)
 
 
 def _hasty(section: ProcessSettings | SinkSettings) -> dict[str, Any]:

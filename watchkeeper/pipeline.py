@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
@@ -12,6 +12,7 @@ from schemas.errors import TransientError
 from watchkeeper.asking import status_of
 from watchkeeper.child_logs import last_lines
 from watchkeeper.embedded.child import require_free
+from watchkeeper.embedded.gate import Gate
 from watchkeeper.instance import CLICKHOUSE, KAFKA, ProcessEntry
 from watchkeeper.journal import Journal
 from watchkeeper.layout import BROKER, ROLES, Layout
@@ -26,7 +27,14 @@ ROLE_READY_S = 60.0
 DEATHS_AT_START = 3
 """A process that dies so often before it ever answered will not start by being tried again."""
 
-HOLD_S = 4.0
+MB = 1_000_000
+HOLD_S = 1.0
+"""How long the broker may take for records that it has already."""
+
+DRAIN_EXTRA_S = 4.0
+"""For what a process does around its reading to the end."""
+
+REPLACED_S = 2.0
 STOP_S = 10.0
 STOP_ORDER = (("collect", 2.0), ("process", 4.5), ("sink", 4.0), (CLICKHOUSE, 3.0), (BROKER, 3.0))
 """Who stops after whom, and the most each may take; what is left of `STOP_S` may be less."""
@@ -45,6 +53,7 @@ class Pipeline:
         self.epoch = ""
         self._journal = journal
         self.children: dict[str, Child] = {}
+        self.gate: Gate | None = layout.gate() if layout.forgetful else None
 
     async def start(self, progress: Progress) -> None:
         """Starts everything, and returns when all of it answers.
@@ -57,6 +66,8 @@ class Pipeline:
             for what, port in self.layout.ports.items():
                 require_free(port, what)
             step.detail = ", ".join(str(port) for port in sorted(self.layout.ports.values()))
+        if self.gate is not None:
+            await self.gate.open()
         await self._start_services(progress)
         await self._start_roles(progress)
 
@@ -93,6 +104,8 @@ class Pipeline:
 
     async def _start_roles(self, progress: Progress) -> None:
         await prepare(self.layout.role("prepare", self.epoch), progress)
+        if self.gate is not None:
+            self.gate.release()
         for name in ROLES:
             command = self.layout.role(name, self.epoch)
             if name not in self.children:
@@ -121,39 +134,59 @@ class Pipeline:
             await asyncio.sleep(LOOK_S)
         child.healthy()
 
-    async def renew_broker(self, *, in_order: bool) -> None:
-        """Puts a new broker in the place of the present one, and starts its readers anew under a new epoch.
+    async def drain(self) -> bool:
+        """Has the processor and the sink read to the end and stop; whether everything has reached ClickHouse.
 
-        Args:
-            in_order: First let the collector keep its records on disk and the readers read to the end. False: the
-                broker is gone already, with what it held.
+        Where it has not they run again, and go on where they were.
+
+        Raises:
+            TransientError: They did not start again in time.
+        """
+        settings = self.layout.settings
+        deadlines_s = {"process": settings.process.deadline_s, "sink": settings.sink.deadline_s}
+        for name, deadline_s in deadlines_s.items():
+            if not await self._drained(name, deadline_s + DRAIN_EXTRA_S):
+                await self._start_again(deadlines_s)
+                return False
+        return True
+
+    async def _drained(self, name: str, within_s: float) -> bool:
+        """Stops a process that reads to the end first; whether it says that it did."""
+        child = self.children[name]
+        ran = child.pid is not None
+        return await child.stop(within_s) and ran and child.exit_code == 0
+
+    async def _start_again(self, names: Iterable[str]) -> None:
+        for name in names:
+            if self.children[name].condition is Condition.STOPPED:
+                await self.children[name].start()
+        for name in names:
+            await self._until_answers(self.children[name], ROLE_READY_S)
+
+    async def replace_broker(self) -> None:
+        """Puts a new broker in the place of the present one, whatever that holds, and starts its readers anew.
 
         Raises:
             BadSettings: See `start`.
             TransientError: See `start`. Calling it again tries again.
         """
-        if in_order:
-            await self._hold(True)
-        for name, most_s in STOP_ORDER[1:3]:
-            await self.children[name].stop(most_s if in_order else 2.0)
+        if self.gate is not None:
+            self.gate.shut()
+        for name in ("process", "sink"):
+            await self.children[name].stop(REPLACED_S)
         await self.children[BROKER].stop(1.0)
         await self._start_broker()
         await self._start_roles(Progress(Console(quiet=True)))
-        await self._hold(False)
 
-    async def _hold(self, held: bool) -> None:
-        """Has the collector keep its records on disk, or deliver them again."""
-        child = self.children["collect"]
-        if child.pid is None:
-            return
-        child.send(signal.SIGUSR1 if held else signal.SIGUSR2)
-        deadline_s = time.monotonic() + HOLD_S
-        while held and not (await status_of(self.layout.metrics("collect")) or {}).get("held"):
-            if time.monotonic() > deadline_s:
-                # It would publish to a broker that is about to go: better no samples for some seconds.
-                await child.stop(1.0)
-                return
-            await asyncio.sleep(LOOK_S)
+    async def lag_records(self) -> int | None:
+        """What the processor and the sink have yet to read; None: one does not answer, or waits for ClickHouse."""
+        lag = 0
+        for name in ("process", "sink"):
+            figures = await status_of(self.layout.metrics(name))
+            if figures is None or figures.get("paused") or "lag_records" not in figures:
+                return None
+            lag += int(figures["lag_records"])
+        return lag
 
     @property
     def broker_is_gone(self) -> bool:
@@ -163,13 +196,18 @@ class Pipeline:
     def broker_is_due(self) -> str | None:
         """Why the embedded broker should be replaced, if it should: it never frees memory."""
         child, limits = self.children.get(BROKER), self.layout.settings.embedded
-        memory = memory_of(child.pid) if child else None
-        if child is None or memory is None or not self.layout.forgetful:
+        if child is None or (bytes_ := memory_of(child.pid)) is None:
             return None
-        if memory > limits.broker_memory_mb * 1_000_000:
-            return f"holds {memory / 1e6:.0f} MB"
+        if bytes_ > limits.broker_memory_mb * MB:
+            return f"holds {bytes_ / MB:.0f} MB"
         age_h = (time.monotonic() - child.started_s) / 3600
         return f"is {age_h:.0f} h old" if age_h > limits.broker_age_h else None
+
+    def broker_is_overdue(self) -> bool:
+        """Whether it has grown to twice what it may: then nothing more goes in, whatever stands in the way."""
+        child = self.children.get(BROKER)
+        bytes_ = memory_of(child.pid) if child else None
+        return bytes_ is not None and bytes_ > 2 * self.layout.settings.embedded.broker_memory_mb * MB
 
     async def notice_health(self) -> None:
         """Lets processes that were started again count as running once they answer."""
@@ -184,12 +222,21 @@ class Pipeline:
             child = self.children.get(name)
             if child is None or child.condition is Condition.STOPPED:
                 continue
+            if name == "process" and self.gate is not None:
+                await self.gate.hold(HOLD_S)
+            reads = self.layout.forgetful and name in ("process", "sink") and child.condition is Condition.RUNNING
             with progress.step(name) as step:
                 left_s = max(0.2, deadline_s - time.monotonic() - 0.3)
                 step.detail = "stopped" if await child.stop(min(most_s, left_s)) else "killed"
+            if reads and child.exit_code != 0:
+                self._journal.say(f"{name} did not read to the end: what it had not read is lost with the broker")
+        if self.gate is not None:
+            await self.gate.close()
 
     async def kill(self) -> None:
         """Ends everything at once."""
+        if self.gate is not None:
+            await self.gate.close()
         await asyncio.gather(*(child.stop(1.0, how=signal.SIGKILL) for child in self.children.values()))
 
     def entries(self) -> dict[str, ProcessEntry]:

@@ -244,7 +244,7 @@ class Settings(BaseSettings):
         default=17_600,
         ge=1_024,
         le=65_530,
-        description="First of the ports of `up`: five, and one more with Apache Kafka.",
+        description="First of the ports of `up`, six at most.",
     )
     source: Source = Field(
         default_factory=socket.gethostname, description="Name under which this machine's records are emitted."

@@ -97,6 +97,11 @@ class Child:
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if running and self._process else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended last; None while it runs, or before it was started."""
+        return self._process.returncode if self._process is not None else None
+
     async def start(self, command: Command | None = None) -> None:
         """Starts it, if wanted with another command than before.
 

@@ -17,7 +17,6 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from schemas.errors import WatchkeeperError
 from watchkeeper import watch
 from watchkeeper.instance import DataFolder, Instance
 from watchkeeper.journal import Journal
@@ -26,6 +25,7 @@ from watchkeeper.locate import DATA_DIR_VARIABLE, default_data_dir
 from watchkeeper.picture import draw
 from watchkeeper.pipeline import Pipeline
 from watchkeeper.progress import Progress
+from watchkeeper.renewal import Renewal
 from watchkeeper.screen import screen, status_line
 from watchkeeper.view import View
 
@@ -35,7 +35,6 @@ LINE_EVERY_S = 10.0
 RATE_LOOKS = 6
 """Rates are taken over so many looks: over one they would jump, since samples come once a second."""
 
-RETRY_S = 2.0
 _QUERY = "SELECT metric, source, avg, p95 FROM watchkeeper.metrics_10s ORDER BY window_start DESC LIMIT 20"
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -80,7 +79,7 @@ class Up:
         self._ready = False
         self._written: Instance | None = None
         self._looks: deque[watch.Look] = deque(maxlen=RATE_LOOKS)
-        self._renewal: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Runs until told to stop, or until the time is over; the exit code.
@@ -143,6 +142,8 @@ class Up:
         self._ready = True
         self._write()
         self._tell_ready()
+        if self._layout.forgetful:
+            self._renewing = asyncio.create_task(Renewal(self._pipeline, self._journal).run())
         try:
             if self._live:
                 with Live(console=self._console, screen=True, auto_refresh=False) as drawn:
@@ -152,47 +153,20 @@ class Up:
             if self._options.picture is not None:
                 draw(self._view(), self._options.picture)
         finally:
-            await self._give_up_renewal()
+            if self._renewing is not None:
+                self._renewing.cancel()
+                await asyncio.gather(self._renewing, return_exceptions=True)
 
     async def _watch(self, show: Callable[[View], object], every_s: float) -> None:
         end_s = time.monotonic() + (self._options.for_s if self._options.for_s is not None else float("inf"))
         while not self._stop.is_set() and time.monotonic() < end_s:
-            self._renew_if_needed()
+            if self._renewing is not None and self._renewing.done():
+                self._renewing.result()
             self._looks.append(await watch.look(self._pipeline.entries(), self._layout.endpoint))
             show(self._view())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, min(every_s, end_s - time.monotonic()))):
                     await self._stop.wait()
-
-    def _renew_if_needed(self) -> None:
-        if self._renewal is not None and not self._renewal.done():
-            return
-        if self._renewal is not None:
-            self._renewal.result()
-        if self._pipeline.broker_is_gone:
-            self._journal.say("the broker is gone, and with it what it held: a new one takes its place")
-            self._renewal = asyncio.create_task(self._renew(in_order=False))
-        elif why := self._pipeline.broker_is_due():
-            self._journal.say(f"the broker {why}: a new one takes its place in order")
-            self._renewal = asyncio.create_task(self._renew(in_order=True))
-
-    async def _renew(self, *, in_order: bool) -> None:
-        while True:
-            began_s = time.monotonic()
-            try:
-                await self._pipeline.renew_broker(in_order=in_order)
-            except WatchkeeperError as error:
-                self._journal.say(f"the new broker is not ready: {error}; another try in {RETRY_S:g} s")
-                in_order = False
-                await asyncio.sleep(RETRY_S)
-            else:
-                self._journal.say(f"the new broker serves after {time.monotonic() - began_s:.1f} s; offsets begin anew")
-                return
-
-    async def _give_up_renewal(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.gather(self._renewal, return_exceptions=True)
 
     async def _end(self) -> None:
         """Stops everything in order; at once when told a second time."""

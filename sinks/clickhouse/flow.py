@@ -66,6 +66,8 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         self._starts: Mapping[TopicPartition, int] = {}
         self._behind = LagWatch(places=self._places, ends=self._end_offsets)
         self._stopping = asyncio.Event()
+        self.drained = False
+        """Whether everything was stored that was to be before the end."""
         prompt = {name: table for name, table in self.tables.items() if name not in _RAW and name != ROLLUPS.name}
         self._lanes = (
             self._lane({ROLLUPS.name: self.tables[ROLLUPS.name]}, config.prompt_s),
@@ -199,14 +201,20 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         """Ends the work in order: all that was read, or published, is stored, counted into the tiers and committed."""
         try:
             async with asyncio.timeout(self._config.deadline_s):
+                letters = self._letters_total()
                 if self._config.drain:
                     await self._reach(work, await end_offsets(self._config.kafka, self.tables))
                 self._stopping.set()
                 await asyncio.wait({work})
                 self._durable.update(await self._tiers.refresh(all_tiers=True))
                 await self._commit()
+                # What ClickHouse refused just now stands behind the end that was read to.
+                self.drained = letters == self._letters_total()
         except TimeoutError:
             _LOG.warning("Not everything was stored within %g s; it will be read again", self._config.deadline_s)
+
+    def _letters_total(self) -> int:
+        return sum(lane.letters_total for lane in self._lanes)
 
     async def _reach(self, work: "asyncio.Task[None]", ends: Mapping[tuple[str, int], int]) -> None:
         """Returns when every partition of ours was read to its end; first it waits until there are any."""

@@ -74,6 +74,8 @@ class Lane:
         """Offset behind the last record that was taken."""
         self.clock_ms: dict[TopicPartition, int] = {}
         """The log's time there, where it has told any."""
+        self.letters_total = 0
+        """Dead letters that it sent."""
 
     def assigned(self) -> list[TopicPartition]:
         """The partitions of its topics that this sink owns."""
@@ -192,6 +194,7 @@ class Lane:
         answered = rejected if topic in _INPUTS else [*unread, *rejected]
         try:
             await self._shared.letters.deliver(self._letters(answered))
+            self.letters_total += len(answered)
         except PermanentError as error:
             _LOG.error("%d dead letters of %s cannot be sent: %s", len(answered), topic, error)
 

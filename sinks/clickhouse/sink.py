@@ -10,6 +10,7 @@ from connect.clickhouse import Store
 from connect.outbox import Outbox
 from connect.telemetry import Telemetry
 from connect.topic_ids import topic_epochs
+from schemas.errors import NotDrained
 from sinks.clickhouse.config import SinkConfig
 from sinks.clickhouse.flow import Flow
 from sinks.clickhouse.lane import Shared
@@ -32,14 +33,20 @@ async def sink(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event) ->
     """Stores until `stop`; then what was read, and with `drain` all that was published.
 
     Raises:
+        NotDrained: It had to end before all that was published was stored.
         BadSettings: The database was made by a newer program, or by a changed one; or a topic is missing.
         BrokerUnavailable: Kafka was not there at the start.
         TopicReplaced: A topic was deleted while it was read.
         StoreRefused: A table is not as it must be.
     """
+    if not await _stored(config, telemetry, stop) and config.drain:
+        raise NotDrained("not everything that was published is stored; the next sink goes on")
+
+
+async def _stored(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event) -> bool:
     epochs = await _unless(stop, _epochs(config), grace_s=0.0)
     if epochs is None:
-        return
+        return False
     metrics = Metrics(telemetry.registry)
     store = Store(config.clickhouse)
     writer = Writer(store, metrics)
@@ -59,7 +66,7 @@ async def sink(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event) ->
         prepared = writer.patiently(lambda: migrate(store, config.retention))
         # Told to stop before there was anything to read from: what was published must be stored all the same.
         if await _unless(stop, prepared, grace_s=config.deadline_s if config.drain else 0.0) is None:
-            return
+            return False
         await producer.start()
         consumer.subscribe(list(running.tables), listener=running)
         await consumer.start()
@@ -69,6 +76,7 @@ async def sink(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event) ->
         await producer.stop()
         running.close()
         store.close()
+    return running.drained
 
 
 async def _epochs(config: SinkConfig) -> dict[str, str]:

@@ -7,14 +7,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from connect import publisher as module
 from connect.config import KafkaConfig
-from connect.kafka import close
+from connect.kafka import producer
 from connect.publisher import Publisher
 from connect.spool import Spool
 from schemas.errors import BadSettings, BrokerUnavailable
@@ -197,65 +200,37 @@ async def test_stop_keeps_its_deadline_with_a_broker_that_hangs(broker_at: Broke
     broker_at.thaw()
 
 
-async def test_what_is_held_waits_on_disk_until_another_broker_is_there(broker_at: Broker, tmp_path: Path) -> None:
-    await broker_at.up()
-    async with publishing(broker_at.config, Spool(tmp_path / "spool", max_bytes=1 << 20)) as publisher:
-        await publish(publisher, 10)
-        await publisher.flush()
-        publisher.hold()
-        await publish(publisher, 10)
-        await publisher.flush()
-        await eventually(lambda: is_held(publisher))
-        await publish(publisher, 5)
-        await publisher.flush()
-        assert publisher.spooled == 15
-        assert await seqs(broker_at) == list(range(10))
-        broker_at.down()
-        await broker_at.up()
-        publisher.release()
-        await eventually(lambda: delivered(publisher, 25))
-        assert await seqs(broker_at) == list(range(10, 25))
-        publisher.hold()
-        publisher.release()
-        await publish(publisher, 1)
-        await eventually(lambda: delivered(publisher, 26))
-
-
-async def test_a_release_that_comes_while_the_connection_is_closed_is_not_missed(
-    broker_at: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("away_first", [False, True], ids=["from memory", "from the spool"])
+async def test_what_was_acknowledged_before_an_attempt_failed_is_not_sent_again(
+    broker_at: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away_first: bool
 ) -> None:
+    attempts = count(1)
+
+    def failing_once(config: KafkaConfig, **options: Any) -> AIOKafkaProducer:
+        client = producer(config, **options)
+        send = client.send
+
+        async def sending(*record: Any) -> Any:
+            if next(attempts) == 6:
+                await client.flush()
+                raise KafkaError("planted")
+            return await send(*record)
+
+        client.send = sending
+        return client
+
+    monkeypatch.setattr(module, "producer", failing_once)
     await broker_at.up()
-    closing, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slowly(client: AIOKafkaProducer, *, within_s: float) -> None:
-        closing.set()
-        await go_on.wait()
-        await close(client, within_s=within_s)
-
+    if away_first:
+        broker_at.down()
     async with publishing(broker_at.config, Spool(tmp_path / "spool", max_bytes=1 << 20)) as publisher:
-        await publish(publisher, 1)
+        await publish(publisher, 10)
         await publisher.flush()
-        monkeypatch.setattr(module, "close", slowly)
-        publisher.hold()
-        await publish(publisher, 1)
-        await closing.wait()
-        publisher.release()
-        go_on.set()
-        await eventually(lambda: delivered(publisher, 2))
-        assert not publisher.held
-
-
-async def is_held(publisher: Publisher) -> bool:
-    return publisher.held
-
-
-async def test_without_a_spool_nothing_is_held(broker_at: Broker) -> None:
-    await broker_at.up()
-    async with publishing(broker_at.config, None) as publisher:
-        publisher.hold()
-        await publish(publisher, 1)
-        await publisher.flush()
-        assert (publisher.held, await seqs(broker_at)) == (False, [0])
+        if away_first:
+            assert publisher.spooled == 10
+            await broker_at.up()
+        await eventually(lambda: delivered(publisher, 10))
+    assert await seqs(broker_at) == list(range(10))
 
 
 async def test_without_a_spool_flush_gives_up_and_says_where_the_broker_should_be() -> None:

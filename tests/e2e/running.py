@@ -100,7 +100,7 @@ def running(data_dir: Path, output: Path, *arguments: str) -> Iterator[Running]:
         eventually(
             f"healthy; it printed {output}",
             lambda: process.poll() is not None or instance.status().get("healthy"),
-            within_s=60,
+            within_s=120,
         )
         assert process.poll() is None, instance.tail()
         family = psutil.Process(process.pid).children(recursive=True)

@@ -91,6 +91,7 @@ class RunningSink:
         """Stops it in order, unless it was ended otherwise."""
         self._stop.set()
         if not self._over:
+            self._over = True
             await self.task
 
     async def failed(self) -> BaseException:

@@ -38,12 +38,19 @@ def binary(named: Path | None = None) -> Path:
 
 
 class EmbeddedBroker:
-    """Holds topics in memory only: what it held is gone when it ends, see `docs/embedded.md`."""
+    """Holds topics in memory only: what it held is gone when it ends, see `docs/embedded.md`.
+
+    Args:
+        port: Where it listens, on loopback.
+        program: To run instead of the one that is installed.
+        advertised: The port that clients are told, where something stands between; 0: its own.
+    """
 
     name = "broker"
 
-    def __init__(self, port: int, log_path: Path, *, program: Path | None = None) -> None:
+    def __init__(self, port: int, log_path: Path, *, program: Path | None = None, advertised: int = 0) -> None:
         self.port = port
+        self._advertised = advertised or port
         self._log_path = log_path
         self._program = program
         self._child: Child | None = None
@@ -72,8 +79,8 @@ class EmbeddedBroker:
         Raises:
             BadSettings: When the program is missing.
         """
-        url = f"tcp://{self.address}"
-        program = [str(binary(self._program)), "broker", "--listener-url", url, "--advertised-listener-url", url]
+        program = [str(binary(self._program)), "broker", "--listener-url", f"tcp://{self.address}"]
+        program += ["--advertised-listener-url", f"tcp://127.0.0.1:{self._advertised}"]
         return [*program, "--storage-engine", "memory://watchkeeper/"]
 
     def start(self) -> None:
