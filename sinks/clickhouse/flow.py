@@ -18,7 +18,7 @@ from schemas.rules import WINDOW_MS
 from schemas.topics import INPUTS, ROLLUPS
 from sinks.clickhouse.audits import Audits
 from sinks.clickhouse.config import SinkConfig
-from sinks.clickhouse.lane import Lane, Shared
+from sinks.clickhouse.lane import MAX_RECORDS, Lane, Shared
 from sinks.clickhouse.rows import Insertable, Table
 from sinks.clickhouse.tables import tables
 from sinks.clickhouse.tiers import Tiers
@@ -35,6 +35,9 @@ ENDS_S = 5.0
 
 EPOCHS_S = 5.0
 """How soon a topic that was deleted and created again is noticed."""
+
+ROLLUP_RECORDS = 200
+"""Taken at once. Each holds up to some hundred rows: few enough that memory is used again, not asked for anew."""
 
 AUDITOR = TopicPartition(ROLLUPS.name, 0)
 """Who owns this partition audits."""
@@ -70,14 +73,14 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         """Whether everything was stored that was to be before the end."""
         prompt = {name: table for name, table in self.tables.items() if name not in _RAW and name != ROLLUPS.name}
         self._lanes = (
-            self._lane({ROLLUPS.name: self.tables[ROLLUPS.name]}, config.prompt_s),
+            self._lane({ROLLUPS.name: self.tables[ROLLUPS.name]}, config.prompt_s, max_records=ROLLUP_RECORDS),
             self._lane(prompt, config.prompt_s),
             self._lane({name: self.tables[name] for name in self.tables if name in _RAW}, config.patient_s),
         )
         self._show()
 
-    def _lane(self, its: Mapping[str, Table], linger_s: float) -> Lane:
-        return Lane(self._shared, its, linger_s=linger_s, stored=self._stored)
+    def _lane(self, its: Mapping[str, Table], linger_s: float, max_records: int = MAX_RECORDS) -> Lane:
+        return Lane(self._shared, its, linger_s=linger_s, stored=self._stored, max_records=max_records)
 
     def _show(self) -> None:
         metrics, writer = self._shared.metrics, self._shared.writer

@@ -61,13 +61,23 @@ class Lane:
     Args:
         tables: The table of each topic.
         linger_s: How long a row waits for company, so that inserts are few.
+        max_records: How many are taken at once.
         stored: Told the topic, the rows that ClickHouse has, and the offsets below which it has everything.
     """
 
-    def __init__(self, shared: Shared, tables: Mapping[str, Table], *, linger_s: float, stored: Stored) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        tables: Mapping[str, Table],
+        *,
+        linger_s: float,
+        stored: Stored,
+        max_records: int = MAX_RECORDS,
+    ) -> None:
         self._shared = shared
         self._tables = tables
         self._linger_s = linger_s
+        self._max_records = max_records
         self._stored = stored
         self._pending = {topic: Pending() for topic in tables}
         self.read: dict[TopicPartition, int] = {}
@@ -88,7 +98,7 @@ class Lane:
             await asyncio.sleep(IDLE_S)
             return
         wait_ms = max(0, int(min(POLL_S, self._due_in_s()) * 1000))
-        fetched = await self._shared.consumer.getmany(*partitions, timeout_ms=wait_ms, max_records=MAX_RECORDS)
+        fetched = await self._shared.consumer.getmany(*partitions, timeout_ms=wait_ms, max_records=self._max_records)
         if fetched:
             await self._take(fetched)
         if self._due_in_s() <= 0:
