@@ -24,7 +24,7 @@ from schemas.rules import WINDOW_MS
 from schemas.topics import SAMPLES
 from watchkeeper.settings import ProcessSettings
 
-BATCH = 1_000
+BATCH = 300
 """So many records are given at a time, at least; those of one moment are not cut."""
 
 Take = Callable[[int, Sequence[bytes]], object]
