@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.perform import Outcome, perform
+from tests.chaos.perform import Fault, Outcome, perform, wrong_minutes
 
-HEADINGS = ("fault", "N", "seed", "minutes", "samples", "rollups", "lost", "double")
+HEADINGS = ("fault", "N", "seed", "minutes", "samples", "windows", "lost", "double", "")
 
 
 def main() -> int:
@@ -20,20 +20,29 @@ def main() -> int:
     asked = parser.parse_args()
     _print(HEADINGS)
     _print(["---"] * len(HEADINGS))
-    exact = True
-    for name in asked.which or FAULTS:
-        fault = FAULTS[name]
-        with tempfile.TemporaryDirectory(prefix="watchkeeper-chaos-") as folder:
-            outcome = perform(fault, count=asked.times or fault.long, seed=asked.seed, folder=Path(folder))
-        _print(_line(fault.title, outcome))
-        exact = exact and outcome.exact
-    return 0 if exact else 1
+    exact = [_performed(name, FAULTS[name], asked.times, asked.seed) for name in asked.which or FAULTS]
+    return 0 if all(exact) else 1
 
 
-def _line(title: str, outcome: Outcome) -> list[str]:
+def _performed(name: str, fault: Fault, times: int | None, seed: int) -> bool:
+    """Prints the line of a fault; whether all was as it must be."""
+    count = times or fault.long
+    with tempfile.TemporaryDirectory(prefix="watchkeeper-chaos-") as folder:
+        try:
+            with fault.stage(Path(folder), seed) as stage:
+                outcome = perform(fault, stage, name=name, count=count, seed=seed)
+                minutes = wrong_minutes(stage)
+        except AssertionError as wrong:
+            _print([fault.title, str(count), str(seed), *[""] * 5, f"FAILED: {wrong}"])
+            return False
+    _print(_line(fault.title, outcome, lost=outcome.lost + minutes))
+    return not (outcome.lost or outcome.double or minutes)
+
+
+def _line(title: str, outcome: Outcome, *, lost: int) -> list[str]:
     found = outcome.found
-    numbers = (outcome.count, outcome.seed, f"{outcome.seconds / 60:.1f}", found.samples, found.rollups)
-    return [title, *map(str, numbers), str(found.lost + outcome.unsent + found.unequal), str(found.double)]
+    numbers = (outcome.count, outcome.seed, f"{outcome.seconds / 60:.1f}", found.samples, found.windows)
+    return [title, *map(str, (*numbers, lost, outcome.double)), outcome.notes]
 
 
 def _print(cells: list[str] | tuple[str, ...]) -> None:

@@ -26,6 +26,7 @@ class Mode(StrEnum):
     HALF_OPEN = "half-open"
     REFUSE = "accept and close"
     ERROR = "HTTP 500"
+    GONE = "nobody listens"
 
 
 class FaultProxy:
@@ -77,7 +78,9 @@ class FaultProxy:
 
     async def _set(self, mode: Mode) -> None:
         before, self._mode = self._mode, mode
-        if before in (Mode.HALF_OPEN, Mode.SLOW, Mode.RESET) or mode in (Mode.REFUSE, Mode.ERROR):
+        if Mode.GONE in (before, mode):
+            await (self._close() if mode is Mode.GONE else self._listen())
+        elif before in (Mode.HALF_OPEN, Mode.SLOW, Mode.RESET) or mode in (Mode.REFUSE, Mode.ERROR):
             await self._cut()
 
     async def _cut(self) -> None:

@@ -1,44 +1,201 @@
 """Where faults happen: an instance, and the brokers and proxies around it."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from connect.config import KafkaConfig
+from prometheus_client.parser import text_string_to_metric_families
+
+from connect.clickhouse import Store
+from connect.config import ClickHouseConfig, KafkaConfig
+from connect.topic_ids import topic_epochs
+from tests.chaos import crashing
+from tests.chaos.load import Load
+from tests.chaos.log import TOPIC, Log
+from tests.chaos.oracle import LogRules
 from tests.chaos.proxy import FaultProxy
 from tests.conftest import STOP_S, embedded_clickhouse, free_port
-from tests.e2e.running import Running, running
+from tests.e2e.running import Running, eventually, free_port_base, running
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
+from watchkeeper.instance import NotRunning, ProcessEntry, read
+from watchkeeper.supervisor import Condition
 
 CLUSTER_ID = "watchkeeper-tests-0001"
+SHORT_SEGMENT_MS = 5_000
+METRICS = {"collect": 2, "process": 3, "sink": 4}
+"""Of each role, its port for /metrics and /status, from the first port of the instance on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Stage:
     """What faults can get hold of.
 
     Attributes:
+        launch: Starts the instance, and again after it was ended.
         config: How the load and the comparison reach Kafka.
+        store: How the comparison reaches ClickHouse.
+        rules: By which the instance folds.
         nodes: Kafka's, where they are not the instance's own.
         proxies: By what they stand before: `kafka`, `clickhouse`.
+        points: Folder that arms the points of `tests.chaos.crashing`.
+        pace: How long faults last, beside what they last in `make chaos`.
+        notes: What a fault has to tell beside what was lost and double.
     """
 
-    instance: Running
+    launch: Callable[[], AbstractContextManager[Running]]
+    port_base: int
     config: KafkaConfig
-    nodes: tuple[ApacheKafka, ...] = ()
+    store: Store
+    rules: LogRules = field(default_factory=LogRules)
+    nodes: Sequence[ApacheKafka] = ()
     proxies: Mapping[str, FaultProxy] = field(default_factory=dict)
+    points: Path | None = None
+    pace: float = 1.0
+    notes: list[str] = field(default_factory=list)
+    load: Load | None = None
+    log: Log | None = None
+    _lives: ExitStack = field(default_factory=ExitStack)
+    _instance: Running | None = None
+
+    @property
+    def instance(self) -> Running:
+        """The instance as it runs now."""
+        assert self._instance is not None
+        return self._instance
+
+    def begin(self) -> None:
+        """Starts the instance."""
+        self._instance = self._lives.enter_context(self.launch())
+
+    def end(self) -> None:
+        """Stops it in order."""
+        assert self.instance.stop() == 0, self.instance.tail()
+
+    def close(self) -> None:
+        """Ends what is left."""
+        self._lives.close()
+        self.store.close()
+
+    def follow(self) -> Log:
+        """The log up to now."""
+        if self.log is None:
+            epoch = str(self.instance.status().get("epoch") or asyncio.run(self._epoch()))
+            self.log = Log(self.config, LogRules(epoch=epoch, segment_ms=self.rules.segment_ms))
+        asyncio.run(self.log.follow())
+        return self.log
+
+    async def _epoch(self) -> str:
+        return (await topic_epochs(self.config, [TOPIC]))[TOPIC]
+
+    def wait(self, numbers: random.Random, low_s: float, high_s: float) -> None:
+        """A part of a fault, or between two: time that no condition would bring to an end."""
+        end_s = time.monotonic() + numbers.uniform(low_s, high_s) * self.pace
+        while (left_s := end_s - time.monotonic()) > 0:
+            time.sleep(left_s)
+
+    def process(self, name: str) -> ProcessEntry | None:
+        """What the supervisor knows of a process; nothing while the instance is away."""
+        with suppress(NotRunning):
+            return read(self.instance.data_dir).processes.get(name)
+        return None
+
+    def pid_of(self, name: str) -> int:
+        """Of a process that runs, or that will soon."""
+        return eventually(f"{name} runs", partial(self.running_pid, name), within_s=60)
+
+    def running_pid(self, name: str) -> int | None:
+        """Of a process that runs."""
+        process = self.process(name)
+        return process.pid if process is not None and process.state == Condition.RUNNING else None
+
+    def figures(self, role: str) -> dict[str, Any]:
+        """What a role answers at /status; nothing while it is away."""
+        with suppress(OSError, json.JSONDecodeError):
+            found: dict[str, Any] = json.loads(self._ask(role, "status"))
+            return found
+        return {}
+
+    def metric(self, role: str, name: str, **labels: str) -> float:
+        """Sum of a role's metric over the samples with these labels."""
+        families = text_string_to_metric_families(self._ask(role, "metrics"))
+        samples = [one for family in families for one in family.samples]
+        return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
+
+    def _ask(self, role: str, path: str) -> str:
+        url = f"http://127.0.0.1:{self.port_base + METRICS[role]}/{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                text: str = answer.read().decode()
+        except urllib.error.HTTPError as error:  # 503 while it is not healthy
+            text = error.read().decode()
+        return text
+
+    @contextmanager
+    def extra(self, role: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One more worker of a role, beside that of the instance; stopped at the end."""
+        worker = self.worker(role)
+        try:
+            yield worker
+        finally:
+            worker.terminate()
+            worker.wait(30)
+
+    def worker(self, role: str) -> "subprocess.Popen[bytes]":
+        """The same, to be stopped by the caller."""
+        own = {f"WATCHKEEPER_{role.upper()}_METRICS_PORT": "0"}
+        module = "watchkeeper" if self.points is None else "tests.chaos.crashing"
+        with (self.instance.data_dir / "logs" / f"extra-{role}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, role, "--data-dir", str(self.instance.data_dir)],
+                env=crashing.with_root({**os.environ, **variables(self.points, self.rules), **own}),
+                stdout=log,
+                stderr=log,
+            )
 
 
-Staged = Callable[[Path], AbstractContextManager[Stage]]
+def variables(points: Path | None, rules: LogRules) -> dict[str, str]:
+    """Environment of processes of an instance."""
+    armed = {} if points is None else {crashing.FOLDER: str(points)}
+    return {"WATCHKEEPER_PROCESS_SEGMENT_MS": str(rules.segment_ms), **armed}
+
+
+Staged = Callable[[Path, int], AbstractContextManager[Stage]]
+"""Takes a folder and a seed."""
 
 
 @contextmanager
-def _embedded(broker: str, folder: Path) -> Iterator[Stage]:
-    with running(folder / "data", folder / "up.log", "--broker", broker) as instance:
-        address = instance.status()["addresses"]["kafka"]
-        yield Stage(instance=instance, config=KafkaConfig(bootstrap=address, idempotent=broker == "kafka"))
+def _on_stage(stage: Stage) -> Iterator[Stage]:
+    try:
+        stage.begin()
+        yield stage
+        stage.end()
+    finally:
+        stage.close()
+
+
+@contextmanager
+def _embedded(broker: str, folder: Path, _: int) -> Iterator[Stage]:
+    base = free_port_base()
+    stage = Stage(
+        launch=lambda: running(folder / "data", folder / "up.log", "--broker", broker, port_base=base),
+        port_base=base,
+        config=KafkaConfig(bootstrap=f"127.0.0.1:{base}", idempotent=broker == "kafka"),
+        store=Store(ClickHouseConfig(port=base + 1)),
+    )
+    with _on_stage(stage):
+        yield stage
 
 
 embedded_tansu: Staged = partial(_embedded, "tansu")
@@ -46,7 +203,7 @@ embedded_kafka: Staged = partial(_embedded, "kafka")
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Stage]:
+def cluster(folder: Path, _: int) -> Iterator[Stage]:
     """Three nodes of Apache Kafka, and an instance on them."""
     ports = [Ports(free_port(), free_port()) for _ in range(3)]
     nodes = tuple(
@@ -60,33 +217,53 @@ def cluster(folder: Path) -> Iterator[Stage]:
         )
         for number, one in enumerate(ports, 1)
     )
-    bootstrap = ",".join(node.address for node in nodes)
+    base, bootstrap = free_port_base(), ",".join(node.address for node in nodes)
     with ExitStack() as stack:
         for node in nodes:
             stack.callback(node.stop, STOP_S)
             node.launch()
         for node in nodes:
             node.await_ready()
-        instance = stack.enter_context(running(folder / "data", folder / "up.log", "--kafka", bootstrap))
-        yield Stage(instance=instance, config=KafkaConfig(bootstrap=bootstrap), nodes=nodes)
+        stage = Stage(
+            launch=lambda: running(folder / "data", folder / "up.log", "--kafka", bootstrap, port_base=base),
+            port_base=base,
+            config=KafkaConfig(bootstrap=bootstrap),
+            store=Store(ClickHouseConfig(port=base + 1)),
+            nodes=nodes,
+        )
+        yield stack.enter_context(_on_stage(stage))
 
 
 @contextmanager
-def proxied(folder: Path) -> Iterator[Stage]:
-    """An instance that reaches Kafka and ClickHouse through proxies."""
-    clickhouse = embedded_clickhouse(folder)
-    ports = Ports(free_port(), free_port())
+def served(folder: Path, seed: int) -> Iterator[Stage]:
+    """An instance with points at which it ends; it reaches Kafka and ClickHouse, which outlive it, through proxies."""
+    (folder / "store").mkdir()
+    clickhouse = embedded_clickhouse(folder / "store")
+    ports, base, points = Ports(free_port(), free_port()), free_port_base(), folder / "points"
+    rules = LogRules(segment_ms=SHORT_SEGMENT_MS)
+    points.mkdir()
     with ExitStack() as stack:
-        before_kafka = stack.enter_context(FaultProxy(ports.clients))
-        before_clickhouse = stack.enter_context(FaultProxy(clickhouse.port))
+        before_kafka = stack.enter_context(FaultProxy(ports.clients, seed=seed))
+        before_clickhouse = stack.enter_context(FaultProxy(clickhouse.port, seed=seed))
         broker = ApacheKafka(ports, folder / "kafka", folder / "kafka.log", advertised=before_kafka.port)
         for service in (broker, clickhouse):
             stack.callback(service.stop, STOP_S)
             service.start()
         addresses = ("--kafka", f"127.0.0.1:{before_kafka.port}", "--clickhouse", f"127.0.0.1:{before_clickhouse.port}")
-        instance = stack.enter_context(running(folder / "data", folder / "up.log", *addresses))
-        yield Stage(
-            instance=instance,
+        stage = Stage(
+            launch=lambda: running(
+                folder / "data",
+                folder / "up.log",
+                *addresses,
+                port_base=base,
+                module="tests.chaos.crashing",
+                env=crashing.with_root({**os.environ, **variables(points, rules)}),
+            ),
+            port_base=base,
             config=KafkaConfig(bootstrap=broker.address),
+            store=Store(ClickHouseConfig(port=clickhouse.port)),
+            rules=rules,
             proxies={"kafka": before_kafka, "clickhouse": before_clickhouse},
+            points=points,
         )
+        yield stack.enter_context(_on_stage(stage))

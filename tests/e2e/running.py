@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +88,27 @@ class Running:
 
 
 @contextmanager
-def running(data_dir: Path, output: Path, *arguments: str) -> Iterator[Running]:
-    """`watchkeeper up` on free ports, healthy; killed at the end if the test did not stop it."""
-    command = [sys.executable, "-m", "watchkeeper", "up", "--no-screen", "--data-dir", str(data_dir)]
-    command += ["--port-base", str(free_port_base()), *arguments]
+def running(
+    data_dir: Path,
+    output: Path,
+    *arguments: str,
+    port_base: int | None = None,
+    module: str = "watchkeeper",
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """`watchkeeper up` on free ports, healthy; killed at the end if the test did not stop it.
+
+    Args:
+        port_base: Of an instance that was there before; None: any.
+        module: What is run in the place of the program.
+        env: Variables beside ours.
+    """
+    command = [sys.executable, "-m", module, "up", "--no-screen", "--data-dir", str(data_dir)]
+    command += ["--port-base", str(port_base or free_port_base()), *arguments]
     with output.open("ab") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **(env or {})}
+        )
     instance = Running(process, data_dir, output)
     family: list[psutil.Process] = []
     try:

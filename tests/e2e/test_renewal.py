@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from schemas.topics import ERRORS, LOGS, SAMPLES, USER_EVENTS
-from tests.chaos.compare import Differences, differences, stored
 from tests.chaos.oracle import plain_fold
+from tests.e2e.compared import Differences, differences, stored
 from tests.e2e.outside import LEVEL, METRIC, SOURCES, Outside
 from tests.e2e.running import Running, eventually, running
 from watchkeeper.watch import memory_of
