@@ -20,6 +20,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # for as soon as a newer coverage exists.
 LOCKED := install --require-hashes --no-deps -r
 
+# Most tests wait most of the time. Those of a file stay together: they share a broker or an instance.
+TOGETHER := -n auto --maxprocesses=3 --dist=loadfile
+
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
@@ -27,7 +30,7 @@ run: $(VENV)/.runtime ## Install what is needed into .venv and start everything;
 	@exec $(BIN)/watchkeeper up $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests; ARGS="tests/engine -k fold" runs some.
-	@exec $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov=engine --cov-fail-under=100)
+	@exec $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(TOGETHER) --cov=engine --cov-fail-under=100)
 
 check: $(VENV)/.dev ## Style, types, architecture, and drift of everything that is generated or pinned.
 	$(PIP) check

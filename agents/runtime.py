@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import faust
 from aiokafka.structs import TopicPartition
@@ -21,6 +21,7 @@ from faust.types.tuples import ConsumerMessage
 
 from agents.batches import Batch, Partition
 from agents.faust_settings import SETTINGS
+from agents.life import Life
 from connect.config import KafkaConfig
 from connect.fetch import give_parsed_records
 from schemas.errors import WatchkeeperError
@@ -32,19 +33,6 @@ UNASSIGNED_S = 0.5
 FETCH_S = 1.0
 
 Take = Callable[[Batch], Awaitable[None]]
-
-
-class Life(Protocol):
-    """What the worker does around the app's own life."""
-
-    async def opening(self) -> None:
-        """Runs in the worker's loop before the app starts. An exception ends the process."""
-
-    async def draining(self) -> None:
-        """Runs at SIGINT and SIGTERM while everything still works. It ends in bounded time."""
-
-    async def closing(self) -> None:
-        """Runs when the app has stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,9 +253,8 @@ class Runtime:
 
     async def beginning(self, partition: Partition) -> int:
         """The first offset that the log still has, asked from the broker."""
-        tp = TP(*partition)
-        offsets = {TP(*known): offset for known, offset in (await self._app.consumer.earliest_offsets(tp)).items()}
-        return int(offsets[tp])
+        (offset,) = (await self._app.consumer.earliest_offsets(TP(*partition))).values()
+        return int(offset)
 
     async def commit(self, offsets: Mapping[Partition, int]) -> bool:
         """Commits; False when the group has rebalanced meanwhile. Any other failure ends the process."""
@@ -275,7 +262,7 @@ class Runtime:
 
     def seek(self, partition: Partition, offset: int) -> int:
         """Has the partition read again from an offset: batches with the returned `seeks` come from there."""
-        return cast(int, self._app.consumer.request_seek(TP(*partition), offset))
+        return int(self._app.consumer.request_seek(TP(*partition), offset))
 
     def spawn(self, task: Coroutine[object, object, None]) -> "asyncio.Future[None]":
         """Runs a task until it ends or the app stops. An exception of it ends the process with an exit code not 0."""
@@ -289,8 +276,7 @@ class Runtime:
         """
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        self._app.loop = loop
-        worker = _Worker(self._app, life, loop)
+        self._app.loop, worker = loop, _Worker(self._app, life, loop)
         try:
             worker.execute_from_commandline()
         except SystemExit as ending:
