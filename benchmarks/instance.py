@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.options import ROOT
 from benchmarks.services import ProgramFailed
-from tests.e2e.running import free_port_base
+from tests.ports import free_ports
 from watchkeeper import instance
 from watchkeeper.locate import CONFIG_VARIABLE, NO_FILE
 from watchkeeper.settings import ENV_PREFIX
@@ -62,7 +62,7 @@ def started() -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder, output = Path(name) / "data", Path(name) / "up.log"
         command = [sys.executable, "-m", "watchkeeper", "up", "--no-screen", "--data-dir", str(folder)]
-        command += ["--port-base", str(free_port_base())]
+        command += ["--port-base", str(free_ports(6))]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
         began_s = time.monotonic()
         with output.open("wb") as sink:

@@ -15,7 +15,7 @@ from benchmarks.options import ROOT
 from connect.admin import create_topics, wait_until_ready
 from connect.config import KafkaConfig
 from schemas.topics import TOPICS, Topic
-from tests.e2e.running import free_port_base
+from tests.ports import free_ports
 from watchkeeper.embedded.apache_kafka.jars import class_path
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.embedded.broker import EmbeddedBroker
@@ -33,7 +33,7 @@ class ProgramFailed(Exception):  # noqa: N818
 async def broker() -> AsyncIterator[KafkaConfig]:
     """An embedded broker in a process of its own, with our topics, empty."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        service = EmbeddedBroker(free_port_base(), Path(folder) / "broker.log")
+        service = EmbeddedBroker(free_ports(6), Path(folder) / "broker.log")
         service.start()
         try:
             config = KafkaConfig(bootstrap=service.address, idempotent=False)
@@ -54,7 +54,7 @@ async def apache_kafka() -> AsyncIterator[KafkaConfig]:
     """
     class_path()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        port = free_port_base()
+        port = free_ports(6)
         service = ApacheKafka(Ports(port, port + 1), Path(folder) / "kafka", Path(folder) / "broker.log")
         service.start()
         try:

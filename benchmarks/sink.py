@@ -32,7 +32,7 @@ from schemas.rollup_wire import decode_message
 from schemas.rules import WINDOW_MS
 from schemas.topics import ROLLUPS, SAMPLES
 from schemas.wire import SampleDecoder, encode
-from tests.e2e.running import free_port_base
+from tests.ports import free_ports
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
 
 ROUND_S = 300.0
@@ -230,7 +230,7 @@ async def _measure(case: Case, count: int, progress: Progress) -> list[dict[str,
 async def clickhouse() -> AsyncIterator[ClickHouseConfig]:
     """An embedded ClickHouse in a process of its own, empty."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        service = EmbeddedClickHouse(Path(folder) / "data", free_port_base(), Path(folder) / "clickhouse.log")
+        service = EmbeddedClickHouse(Path(folder) / "data", free_ports(6), Path(folder) / "clickhouse.log")
         await asyncio.to_thread(service.start)
         try:
             yield ClickHouseConfig(port=service.port)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -17,6 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_MS = 10_000
 RETRY_S = 0.1
+LISTED_S = 10.0
 REPLICAS = 3
 """One broker may fail then, and one more be under repair, without a record being lost or refused for long."""
 
@@ -78,8 +79,13 @@ async def create_topics(
     """Creates the topics that are not there yet, on as many brokers as there are, at most `REPLICAS`; their names.
 
     A topic that is there keeps its partitions: more of them would send a source's records elsewhere than before.
+    Returns when the broker lists them: a node of Apache Kafka learns a moment later what its controller has created.
+
+    Raises:
+        BrokerUnavailable: When it does not answer, or has not listed them after `LISTED_S`.
     """
     counts = partitions or {}
+    created: list[str] = []
     there = await list_topics(config)
     missing = [topic for topic in topics if topic.name not in there]
     for topic in topics:
@@ -93,7 +99,21 @@ async def create_topics(
                 await admin.create_topics([_new(topic, counts.get(topic.name, topic.partitions), replication)])
             except TopicAlreadyExistsError:
                 continue
-    return [topic.name for topic in missing]
+            created.append(topic.name)
+    await _listed(config, {topic.name for topic in missing})
+    return created
+
+
+async def _listed(config: KafkaConfig, names: Set[str]) -> None:
+    try:
+        async with asyncio.timeout(LISTED_S):
+            while True:
+                if names <= (await list_topics(config)).keys():
+                    return
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError as error:
+        detail = f"Kafka at {config.bootstrap} has created topics and does not list them after {LISTED_S:g} s"
+        raise BrokerUnavailable(detail) from error
 
 
 def _new(topic: Topic, partitions: int, replication: int) -> NewTopic:

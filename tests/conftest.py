@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from connect.config import ClickHouseConfig, KafkaConfig
+from tests.ports import free_ports
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
@@ -73,14 +74,6 @@ def docker_answers() -> bool:
     return True
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def new_broker(kind: str, folder: Path) -> Broker:
     """One on free ports, not started, with what it writes in a folder.
 
@@ -88,8 +81,8 @@ def new_broker(kind: str, folder: Path) -> Broker:
         kind: `tansu` or `kafka`.
     """
     if kind == "tansu":
-        return EmbeddedBroker(free_port(), folder / "broker.log")
-    return ApacheKafka(Ports(free_port(), free_port()), folder / "kafka", folder / "broker.log")
+        return EmbeddedBroker(free_ports(), folder / "broker.log")
+    return ApacheKafka(Ports(free_ports(), free_ports()), folder / "kafka", folder / "broker.log")
 
 
 def config_of(broker: Broker) -> KafkaConfig:
@@ -133,4 +126,4 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseC
 
 def embedded_clickhouse(folder: Path) -> EmbeddedClickHouse:
     """One on a free port, not started, with its data and its log in a folder."""
-    return EmbeddedClickHouse(folder / "data", free_port(), folder / "clickhouse.log")
+    return EmbeddedClickHouse(folder / "data", free_ports(), folder / "clickhouse.log")

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connect.config import KafkaConfig
 from tests.agents.pipeline import Pipeline, eventually, now_ms, pipeline, record
-from tests.conftest import free_port
+from tests.ports import free_ports
 from watchkeeper.asking import get, status_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
@@ -73,7 +73,7 @@ async def test_a_worker_that_was_stopped_under_load_says_how_far_it_is_behind_an
     kafka: KafkaConfig, tmp_path: Path
 ) -> None:
     async with pipeline(replace(kafka, compression=None), tmp_path) as running:
-        port, load = free_port(), Load(running)
+        port, load = free_ports(), Load(running)
         worker = running.worker(bug={"port": port, "slow_s": EACH_S}, session_timeout_s=12.0)
         await until("assigned", port, lambda says: says["assigned"])
         sending = asyncio.create_task(load.run())

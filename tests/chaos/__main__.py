@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from schemas.errors import WatchkeeperError
 from tests.chaos.faults import FAULTS
 from tests.chaos.perform import Fault, Outcome, perform, wrong_minutes
 
@@ -32,7 +33,7 @@ def _performed(name: str, fault: Fault, times: int | None, seed: int) -> bool:
             with fault.stage(Path(folder), seed) as stage:
                 outcome = perform(fault, stage, name=name, count=count, seed=seed)
                 minutes = wrong_minutes(stage)
-        except AssertionError as wrong:
+        except (AssertionError, WatchkeeperError) as wrong:
             _print([fault.title, str(count), str(seed), *[""] * 5, f"FAILED: {wrong}"])
             return False
     _print(_line(fault.title, outcome, lost=outcome.lost + minutes))

@@ -19,14 +19,14 @@ class Log:
         self._positions: Mapping[int, int] = {}
 
     async def follow(self) -> None:
-        """Reads to where the log ends now."""
+        """Reads to where the log ends now. When that fails it goes on behind what was taken."""
         async with TopicReader(self._config, TOPIC, offsets=self._positions) as reader:
             while not reader.caught_up():
                 for partition, records in await reader.read(timeout_s=0.2):
                     fold = self._folds.setdefault(partition, PlainFold(self.rules))
                     for record in records:
                         fold.take(record.offset, record.value)
-            self._positions = reader.positions
+                self._positions = reader.positions
 
     def totals(self) -> dict[Key, Total]:
         """Of every series and window. A source's records stand in one partition, and so do its series."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from schemas.errors import StoreUnavailable
+from schemas.errors import BrokerUnavailable, StoreUnavailable
 from tests.chaos.compare import Differences, differences, unequal_minutes
 from tests.chaos.load import Load, wall_ms
 from tests.chaos.stage import Stage, Staged
@@ -103,14 +103,14 @@ def _settled(stage: Stage, before_ms: int) -> Differences:
     found: list[Differences] = []
 
     def nothing_differs() -> bool:
-        with suppress(StoreUnavailable):
+        with suppress(BrokerUnavailable, StoreUnavailable):
             found.append(differences(stage.follow(), stage.store, before_ms=before_ms))
             return not (found[-1].lost or found[-1].double)
         return False
 
     with suppress(AssertionError):
         eventually("ClickHouse holds what the log says", nothing_differs, within_s=SETTLED_S, every_s=LOOK_S)
-    assert found, "ClickHouse does not answer"
+    assert found, "Kafka or ClickHouse does not answer"
     assert found[-1].samples > 0
     return found[-1]
 

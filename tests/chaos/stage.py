@@ -26,8 +26,9 @@ from tests.chaos.load import Load
 from tests.chaos.log import TOPIC, Log
 from tests.chaos.oracle import LogRules
 from tests.chaos.proxy import FaultProxy
-from tests.conftest import STOP_S, embedded_clickhouse, free_port
-from tests.e2e.running import Running, eventually, free_port_base, running
+from tests.conftest import STOP_S, embedded_clickhouse
+from tests.e2e.running import Running, eventually, running
+from tests.ports import free_ports
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.instance import NotRunning, ProcessEntry, read
 from watchkeeper.supervisor import Condition
@@ -127,6 +128,11 @@ class Stage:
             return found
         return {}
 
+    def works(self, role: str) -> bool:
+        """Whether a role is healthy and has partitions."""
+        figures = self.figures(role)
+        return bool(figures.get("healthy") and figures.get("assigned"))
+
     def metric(self, role: str, name: str, **labels: str) -> float:
         """Sum of a role's metric over the samples with these labels."""
         families = text_string_to_metric_families(self._ask(role, "metrics"))
@@ -187,7 +193,7 @@ def _on_stage(stage: Stage) -> Iterator[Stage]:
 
 @contextmanager
 def _embedded(broker: str, folder: Path, _: int) -> Iterator[Stage]:
-    base = free_port_base()
+    base = free_ports(6)
     stage = Stage(
         launch=lambda: running(folder / "data", folder / "up.log", "--broker", broker, port_base=base),
         port_base=base,
@@ -205,7 +211,7 @@ embedded_kafka: Staged = partial(_embedded, "kafka")
 @contextmanager
 def cluster(folder: Path, _: int) -> Iterator[Stage]:
     """Three nodes of Apache Kafka, and an instance on them."""
-    ports = [Ports(free_port(), free_port()) for _ in range(3)]
+    ports = [Ports(free_ports(), free_ports()) for _ in range(3)]
     nodes = tuple(
         ApacheKafka(
             one,
@@ -217,7 +223,7 @@ def cluster(folder: Path, _: int) -> Iterator[Stage]:
         )
         for number, one in enumerate(ports, 1)
     )
-    base, bootstrap = free_port_base(), ",".join(node.address for node in nodes)
+    base, bootstrap = free_ports(6), ",".join(node.address for node in nodes)
     with ExitStack() as stack:
         for node in nodes:
             stack.callback(node.stop, STOP_S)
@@ -239,7 +245,7 @@ def served(folder: Path, seed: int) -> Iterator[Stage]:
     """An instance with points at which it ends; it reaches Kafka and ClickHouse, which outlive it, through proxies."""
     (folder / "store").mkdir()
     clickhouse = embedded_clickhouse(folder / "store")
-    ports, base, points = Ports(free_port(), free_port()), free_port_base(), folder / "points"
+    ports, base, points = Ports(free_ports(), free_ports()), free_ports(6), folder / "points"
     rules = LogRules(segment_ms=SHORT_SEGMENT_MS)
     points.mkdir()
     with ExitStack() as stack:

@@ -5,7 +5,7 @@ import pytest
 from connect.clickhouse import Store, said
 from connect.config import ClickHouseConfig
 from schemas.errors import StoreRefused, StoreUnavailable
-from tests.conftest import free_port
+from tests.ports import free_ports
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_question_cannot_change_anything(store: Store, statement: str) -> None
 
 
 def test_a_server_that_is_away_is_said_in_one_sentence() -> None:
-    port = free_port()
+    port = free_ports()
     sentence = rf"^ClickHouse does not answer at 127\.0\.0\.1:{port}\. Is it running, and is its address right\?$"
     with pytest.raises(StoreUnavailable, match=sentence):
         text(Store(ClickHouseConfig(host="127.0.0.1", port=port)), "SELECT 1")

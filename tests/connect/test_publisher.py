@@ -23,8 +23,8 @@ from connect.spool import Spool
 from schemas.errors import BadSettings, BrokerUnavailable
 from schemas.samples import SampleRecord
 from schemas.topics import SAMPLES
-from tests.conftest import free_port
 from tests.connect.conftest import Broker, eventually
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
 
@@ -167,7 +167,7 @@ async def test_stop_keeps_its_deadline_with_the_broker_away_and_everything_is_on
     tmp_path: Path, listening: bool
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1] if listening else free_port()
+        port = server.getsockname()[1] if listening else free_ports()
         spool = Spool(tmp_path / "spool", max_bytes=1 << 20)
         publisher = Publisher(
             KafkaConfig(bootstrap=f"127.0.0.1:{port}", idempotent=False), source="host-1", clock=now_ms, spool=spool
@@ -234,7 +234,7 @@ async def test_what_was_acknowledged_before_an_attempt_failed_is_not_sent_again(
 
 
 async def test_without_a_spool_flush_gives_up_and_says_where_the_broker_should_be() -> None:
-    config = KafkaConfig(bootstrap=f"127.0.0.1:{free_port()}", idempotent=False)
+    config = KafkaConfig(bootstrap=f"127.0.0.1:{free_ports()}", idempotent=False)
     async with publishing(config, None) as publisher:
         await publish(publisher, 1)
         with pytest.raises(BrokerUnavailable, match=config.bootstrap):

@@ -11,8 +11,8 @@ from connect.config import KafkaConfig
 from connect.topic_ids import TopicReplaced, _Metadata, _MetadataStruct, topic_epochs, watch_epochs
 from schemas.errors import BadSettings, BrokerUnavailable
 from schemas.topics import LOGS, SAMPLES
-from tests.conftest import free_port
 from tests.connect.conftest import Broker, delete_all, eventually
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
 LOOK_S = 0.2
@@ -62,7 +62,7 @@ async def test_a_broker_that_tells_no_ids_asks_for_the_setting(
 
 
 async def test_what_a_setting_fixes_is_not_asked_for() -> None:
-    nowhere = KafkaConfig(bootstrap=f"127.0.0.1:{free_port()}")
+    nowhere = KafkaConfig(bootstrap=f"127.0.0.1:{free_ports()}")
     assert await topic_epochs(nowhere, ["a", "b"], fixed="e1") == {"a": "e1", "b": "e1"}
     with pytest.raises(BrokerUnavailable):
         await topic_epochs(nowhere, ["a"])

@@ -16,7 +16,7 @@ from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from schemas.errors import BrokerUnavailable, PermanentError
 from schemas.topics import ALERT_STATES, LOGS, SAMPLES, TOPICS
-from tests.conftest import free_port
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
 
@@ -50,7 +50,7 @@ async def test_a_topic_that_is_there_keeps_its_partitions_and_that_is_told(
 
 
 async def test_a_broker_that_is_away_is_named_with_a_question_that_helps() -> None:
-    config = KafkaConfig(bootstrap=f"127.0.0.1:{free_port()}", idempotent=False)
+    config = KafkaConfig(bootstrap=f"127.0.0.1:{free_ports()}", idempotent=False)
     with pytest.raises(BrokerUnavailable, match=rf"{config.bootstrap} did not answer within 0\.5 s.*Is it running"):
         await wait_until_ready(config, 0.5)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,24 +14,9 @@ from typing import Any, TypeVar
 
 import psutil
 
+from tests.ports import free_ports
+
 T = TypeVar("T")
-
-
-def free_port_base(count: int = 6) -> int:
-    """A port P so that P .. P+count-1 can be bound now."""
-    for base in range(21_000 + os.getpid() % 1000 * 20, 60_000, count):
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for index, one in enumerate(sockets):
-                one.bind(("127.0.0.1", base + index))
-        except OSError:
-            continue
-        else:
-            return base
-        finally:
-            for one in sockets:
-                one.close()
-    raise AssertionError("no free ports")
 
 
 def eventually(what: str, ask: Callable[[], T | None], *, within_s: float, every_s: float = 0.25) -> T:
@@ -104,7 +88,7 @@ def running(
         env: Variables beside ours.
     """
     command = [sys.executable, "-m", module, "up", "--no-screen", "--data-dir", str(data_dir)]
-    command += ["--port-base", str(port_base or free_port_base()), *arguments]
+    command += ["--port-base", str(port_base or free_ports(6)), *arguments]
     with output.open("ab") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **(env or {})}

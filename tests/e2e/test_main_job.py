@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import Running, eventually, free_port_base, running
+from tests.e2e.running import Running, eventually, running
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 
@@ -191,6 +192,6 @@ def test_up_ends_by_itself_with_success(tmp_path: Path) -> None:
         str(tmp_path / "data"),
     ]
     done = subprocess.run(
-        [*command, "--port-base", str(free_port_base())], capture_output=True, text=True, timeout=90, check=False
+        [*command, "--port-base", str(free_ports(6))], capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

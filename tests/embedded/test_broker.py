@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import BadSettings, TransientError
-from tests.conftest import free_port
+from tests.ports import free_ports
 from watchkeeper.embedded import broker as module
 from watchkeeper.embedded.broker import EmbeddedBroker, binary
 from watchkeeper.embedded.child import answers
@@ -29,7 +29,7 @@ def test_where_it_is_not_installed_the_remedy_is_named(monkeypatch: pytest.Monke
 def test_a_program_that_is_named_and_missing_is_said(tmp_path: Path) -> None:
     missing = tmp_path / "tansu"
     with pytest.raises(BadSettings, match=f"There is no broker program {missing}: correct embedded.broker_binary"):
-        EmbeddedBroker(free_port(), tmp_path / "log", program=missing).start()
+        EmbeddedBroker(free_ports(), tmp_path / "log", program=missing).start()
 
 
 def test_a_program_that_cannot_be_run_here_is_said(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_program_that_cannot_be_run_here_is_said(tmp_path: Path) -> None:
     broken.write_bytes(b"\x7fELF not for this machine")
     broken.chmod(0o700)
     with pytest.raises(BadSettings, match=f"Cannot run {broken} for the broker"):
-        EmbeddedBroker(free_port(), tmp_path / "log", program=broken).start()
+        EmbeddedBroker(free_ports(), tmp_path / "log", program=broken).start()
 
 
 def test_a_program_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_program_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path)
     ending.write_text("#!/bin/sh\necho it will not do\nexit 3\n")
     ending.chmod(0o700)
     with pytest.raises(TransientError, match="The broker ended with code 3: it will not do"):
-        EmbeddedBroker(free_port(), tmp_path / "log", program=ending).start()
+        EmbeddedBroker(free_ports(), tmp_path / "log", program=ending).start()
 
 
 def test_a_port_that_is_taken_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_port_that_is_taken_is_refused_with_the_remedy(tmp_path: Path) -> None
 
 
 def test_it_starts_stops_and_starts_again_and_is_gone_when_it_is_killed(tmp_path: Path) -> None:
-    service = EmbeddedBroker(free_port(), tmp_path / "log")
+    service = EmbeddedBroker(free_ports(), tmp_path / "log")
     assert (service.pid, service.rss_bytes) == (None, 0)
     for _ in range(2):
         service.start()

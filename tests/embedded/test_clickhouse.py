@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import BadSettings, TransientError
-from tests.conftest import embedded_clickhouse, free_port
+from tests.conftest import embedded_clickhouse
 from tests.embedded.http import Server
+from tests.ports import free_ports
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
 from watchkeeper.embedded.http_bodies import MAX_BODY_BYTES
 
@@ -84,7 +85,7 @@ def test_what_was_acknowledged_survives_kill_9(service: EmbeddedClickHouse) -> N
 
 
 def test_a_folder_that_is_in_use_is_refused_with_the_remedy(service: EmbeddedClickHouse, tmp_path: Path) -> None:
-    other = EmbeddedClickHouse(tmp_path / "data", free_port(), tmp_path / "other.log")
+    other = EmbeddedClickHouse(tmp_path / "data", free_ports(), tmp_path / "other.log")
     with pytest.raises(TransientError, match=r"is in use by another process\. Stop that one"):
         other.start()
     assert other.pid is None

@@ -18,7 +18,7 @@ from connect.config import KafkaConfig
 from connect.reader import TopicReader
 from schemas.errors import BadSettings
 from schemas.topics import SAMPLES
-from tests.conftest import free_port
+from tests.ports import free_ports
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.gate import Gate
 
@@ -34,7 +34,7 @@ class Passage:
     """A gate, and the broker behind it."""
 
     def __init__(self, folder: Path) -> None:
-        self.port, self._behind = free_port(), free_port()
+        self.port, self._behind = free_ports(), free_ports()
         self.gate = Gate(self.port, self._behind, {OURS})
         self._log = folder / "broker.log"
         self.broker = self._new()
@@ -198,4 +198,4 @@ async def test_strangers_and_clients_that_go_in_the_middle_harm_nobody(passage: 
 
 async def test_a_port_that_is_taken_is_refused_with_the_remedy(passage: Passage) -> None:
     with pytest.raises(BadSettings, match="--port-base N"):
-        await Gate(passage.port, free_port(), ()).open()
+        await Gate(passage.port, free_ports(), ()).open()
