@@ -74,5 +74,7 @@ class Load:
 
     def stop(self) -> None:
         """No new records. Callable from any thread."""
-        if self._loop is not None:
+        if self._loop is None:  # it has not begun
+            self._stopping.set()
+        else:
             self._loop.call_soon_threadsafe(self._stopping.set)

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ def perform(fault: Fault, stage: Stage, *, name: str, count: int, seed: int) -> 
     stage.notes = []
     stage.load = Load(stage.config, seed, name=name)
     began_s = time.monotonic()
-    asyncio.run(_strike(fault, stage, stage.load, random.Random(seed), count))
+    _strike(fault, stage, stage.load, random.Random(seed), count)
     seconds = time.monotonic() - began_s
     found = _settled(stage, wall_ms())
     return Outcome(
@@ -89,13 +90,15 @@ def perform(fault: Fault, stage: Stage, *, name: str, count: int, seed: int) -> 
     )
 
 
-async def _strike(fault: Fault, stage: Stage, load: Load, numbers: random.Random, count: int) -> None:
-    sending = asyncio.create_task(load.run())
-    try:
-        await asyncio.to_thread(fault.strike, stage, numbers, count)
-    finally:
-        load.stop()
-        await sending
+def _strike(fault: Fault, stage: Stage, load: Load, numbers: random.Random, count: int) -> None:
+    """The load has the other thread: a service that the fault starts anew ends with the thread that started it."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        sending = beside.submit(asyncio.run, load.run())
+        try:
+            fault.strike(stage, numbers, count)
+        finally:
+            load.stop()
+            sending.result()
 
 
 def _settled(stage: Stage, before_ms: int) -> Differences:
