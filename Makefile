@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := install --require-hashes --no-deps -r
 
 # Most tests wait most of the time. Those of a file stay together: they share a broker or an instance. The long ones come
-# first: in the order of the folders.
+# first, see `tests/conftest.py`.
 TOGETHER := -n 3 --dist=loadfile --no-loadscope-reorder
 
 help: ## Show this list.

@@ -59,6 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in set(without)]
+    # Where they run side by side the long ones must not be the last.
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 def docker_answers() -> bool:
