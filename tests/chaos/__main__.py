@@ -1,9 +1,13 @@
 """`make chaos`: every fault many times, and a table of what came of it. The exit code is 0 if all was exact."""
 
 import argparse
+import logging
 import sys
 import tempfile
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from schemas.errors import WatchkeeperError
 from tests.chaos.faults import FAULTS
@@ -19,6 +23,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=20261123)
     parser.add_argument("--times", type=int, help="how many times each, instead of its own number")
     asked = parser.parse_args()
+    # That brokers are away is what it is about.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     _print(HEADINGS)
     _print(["---"] * len(HEADINGS))
     exact = [_performed(name, FAULTS[name], asked.times, asked.seed) for name in asked.which or FAULTS]
@@ -28,7 +34,7 @@ def main() -> int:
 def _performed(name: str, fault: Fault, times: int | None, seed: int) -> bool:
     """Prints the line of a fault; whether all was as it must be."""
     count = times or fault.long
-    with tempfile.TemporaryDirectory(prefix="watchkeeper-chaos-") as folder:
+    with _shown(f"{name}, {count} times"), tempfile.TemporaryDirectory(prefix="watchkeeper-chaos-") as folder:
         try:
             with fault.stage(Path(folder), seed) as stage:
                 outcome = perform(fault, stage, name=name, count=count, seed=seed)
@@ -38,6 +44,14 @@ def _performed(name: str, fault: Fault, times: int | None, seed: int) -> bool:
             return False
     _print(_line(fault.title, outcome, lost=outcome.lost + minutes))
     return not (outcome.lost or outcome.double or minutes)
+
+
+def _shown(what: str) -> Progress:
+    """What is going on, and for how long, on standard error: a terminal forgets it when it is over."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    progress.add_task(what, total=None)
+    return progress
 
 
 def _line(title: str, outcome: Outcome, *, lost: int) -> list[str]:
