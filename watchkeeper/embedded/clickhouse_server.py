@@ -22,8 +22,10 @@ from watchkeeper.embedded.http_handler import Handler
 MAX_CONNECTIONS = 128
 CLOSE_S = 2.0
 LOOK_S = 0.2
+CHECK_S = 0.5
 _GIB = 1024**3
 MEMORY_BYTES = 2 * _GIB
+KEEP_FREE_BYTES = _GIB // 4
 
 
 class _Server(ThreadingHTTPServer):
@@ -57,7 +59,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def serve(path: Path, port: int, *, memory_bytes: int) -> None:
+def serve(path: Path, port: int, *, memory_bytes: int, keep_free_bytes: int) -> None:
     """Serves a data folder until SIGTERM or SIGINT; then what runs is finished, and the folder closed.
 
     Raises:
@@ -66,14 +68,15 @@ def serve(path: Path, port: int, *, memory_bytes: int) -> None:
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    engine = Engine(path, memory_bytes=memory_bytes)
+    engine = Engine(path, memory_bytes=memory_bytes, keep_free_bytes=keep_free_bytes)
     try:
         server = _Server(port, engine)
     except OSError as error:
         engine.stop(CLOSE_S)
         raise BadSettings(f"Port {port} for ClickHouse is taken ({error.strerror}). Choose another one.") from None
     threading.Thread(target=server.serve_forever, args=(LOOK_S,), name="accept", daemon=True).start()
-    told.wait()
+    while not told.wait(CHECK_S):
+        engine.failed_writes.check()  # of merges
     server.shutdown()
     server.server_close()
     engine.stop(CLOSE_S)
@@ -85,9 +88,15 @@ def main() -> int:
     parser.add_argument("--path", type=Path, required=True, help="data folder")
     parser.add_argument("--port", type=int, required=True, help="loopback port")
     parser.add_argument("--memory-bytes", type=int, help="limit of all statements together", default=_memory_bytes())
+    parser.add_argument("--keep-free-bytes", type=int, help="what is left of the disk", default=KEEP_FREE_BYTES)
     arguments = parser.parse_args()
     try:
-        serve(arguments.path.resolve(), arguments.port, memory_bytes=arguments.memory_bytes)
+        serve(
+            arguments.path.resolve(),
+            arguments.port,
+            memory_bytes=arguments.memory_bytes,
+            keep_free_bytes=arguments.keep_free_bytes,
+        )
     except BadSettings as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -1,6 +1,5 @@
 """The ClickHouse engine in this process: statements in, bytes out."""
 
-import fcntl
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.errors import BadSettings
 from watchkeeper.embedded import engine_config
+from watchkeeper.embedded.failed_writes import FailedWrites
 from watchkeeper.embedded.statements import Insert, Query, Refused, check_values, read, refusal
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ APPEND_BYTES = 4 * 1024 * 1024
 DEFAULT_UUID = "77617463-686b-4565-8065-722064656661"
 # The engine's connection string cannot name every folder (`?` and `&` mean something in it), so it is the working one.
 _HERE = "."
-_LOCK = "watchkeeper.lock"
 _HELD = b"_watchkeeper_held"
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _CODE = re.compile(r"Code: (\d+)\.")
@@ -93,16 +92,19 @@ class Engine:
     Args:
         folder: The data folder; created if missing.
         memory_bytes: What all statements and caches may use together.
+        keep_free_bytes: When the disk has no more than this, rows are refused, and parts are not merged.
 
     Raises:
         BadSettings: When another process holds the folder, or the engine cannot be used here.
     """
 
-    def __init__(self, folder: Path, *, memory_bytes: int) -> None:
+    def __init__(self, folder: Path, *, memory_bytes: int, keep_free_bytes: int) -> None:
         self._chdb = _engine_module()
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(folder)
-        engine_config.write(folder, memory_bytes=memory_bytes, processors=os.cpu_count() or 1)
+        self._lock = engine_config.lock(folder)
+        engine_config.write(
+            folder, memory_bytes=memory_bytes, keep_free_bytes=keep_free_bytes, processors=os.cpu_count() or 1
+        )
         os.chdir(folder)
         try:
             # The engine lives as long as this connection; the others see what it was started with.
@@ -111,6 +113,7 @@ class Engine:
             raise BadSettings(f"ClickHouse cannot open the data folder {folder}: {error}") from None
         self._slots = threading.Semaphore(MAX_RUNNING)
         self._stopping = False
+        self.failed_writes = FailedWrites(self._chdb.connect(_HERE))
         _plain_default(self._keep)
         self.timezone, self.version = self._keep.query("SELECT timezone(), version()", "TSV").bytes().decode().split()
 
@@ -139,14 +142,21 @@ class Engine:
     def _execute(self, session: "Connection", statement: Statement, plan: Insert | Query) -> Answer:
         counts = Counts()
         if isinstance(plan, Insert) and not (plan.format == "Values" and statement.parameters):
-            return Answer(plan.format, _insert(session, plan, statement, counts), counts)
+            return Answer(plan.format, self._stored(_insert(session, plan, statement, counts), counts), counts)
         if plan.format == "Values":
             check_values(statement.data)
         # Statement and body are one text, wherever it is cut.
         text = statement.text + b"\n" + statement.data if statement.data else statement.text
         in_pieces = isinstance(plan, Query) and plan.in_pieces(statement.format)
         output = plan.format if isinstance(plan, Query) and plan.format else statement.format
-        return Answer(output, (_stream if in_pieces else _whole)(session, text, statement, counts), counts)
+        pieces = (_stream if in_pieces else _whole)(session, text, statement, counts)
+        return Answer(output, self._stored(pieces, counts), counts)
+
+    def _stored(self, pieces: Iterator[bytes], counts: Counts) -> Iterator[bytes]:
+        for piece in pieces:
+            if counts.written_rows:
+                self.failed_writes.check()
+            yield piece
 
     def stop(self, within_s: float) -> None:
         """Waits for what runs, kills it when it takes longer, and closes the folder."""
@@ -176,18 +186,6 @@ def _engine_module() -> Any:
             " Windows use WSL. Install chdb again, or name a ClickHouse of your own with --clickhouse HOST:PORT."
         ) from None
     return chdb
-
-
-def _locked(folder: Path) -> int:
-    """Our hold on the folder, until the process ends. The engine's own refusal does not say what is wrong."""
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        reason = f"The data folder {folder} is in use by another process. Stop that one, or name another folder."
-        raise BadSettings(reason) from None
-    return lock
 
 
 def _plain_default(session: "Connection") -> None:

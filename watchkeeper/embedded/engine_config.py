@@ -1,16 +1,22 @@
 """How the embedded engine is set up: small, quiet, and kept away from files and from other machines."""
 
+import fcntl
+import os
 from pathlib import Path
+
+from schemas.errors import BadSettings
 
 CONFIG = Path("etc/config.xml")
 USERS = Path("etc/users.xml")
+LOCK = "watchkeeper.lock"
 MAX_QUERY_S = 300
 THREADS = 4
 OLD_PARTS_S = 60
 """How long a part outlives its merge, in the folder and in memory. By default it takes eight minutes."""
 
 # Caches are bounded by their size alone: a server's defaults would let them grow to half of the machine. Merged parts
-# are removed often and by two threads: by default they gather, and then a hundred threads come for them, and stay.
+# are removed often and by two threads: by default they gather, and then a hundred threads come for them, and stay. Rows
+# and merges are refused while some of the disk is still free: the engine does not say that a file cannot be written.
 _CONFIG = """<clickhouse>
     <users_config>{users}</users_config>
     <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
@@ -21,6 +27,9 @@ _CONFIG = """<clickhouse>
     <index_mark_cache_size>8388608</index_mark_cache_size>
     <query_condition_cache_size>8388608</query_condition_cache_size>
     <compiled_expression_cache_size>0</compiled_expression_cache_size>
+    <storage_configuration><disks><default>
+        <keep_free_space_bytes>{keep_free_bytes}</keep_free_space_bytes>
+    </default></disks></storage_configuration>
     <merge_tree>
         <old_parts_lifetime>{old_parts_s}</old_parts_lifetime>
         <cleanup_delay_period>10</cleanup_delay_period>
@@ -80,16 +89,31 @@ _USERS = """<clickhouse>
 """
 
 
-def write(folder: Path, *, memory_bytes: int, processors: int) -> None:
-    """Writes the engine's two files into its data folder.
+def lock(folder: Path) -> int:
+    """Our hold on the folder, until the process ends. The engine's own refusal does not say what is wrong.
+
+    Raises:
+        BadSettings: When another process holds it.
+    """
+    held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        reason = f"The data folder {folder} is in use by another process. Stop that one, or name another folder."
+        raise BadSettings(reason) from None
+    return held
+
+
+def write(folder: Path, *, memory_bytes: int, keep_free_bytes: int, processors: int) -> None:
+    """Writes the engine's two files into its data folder, where they are not what they should be.
 
     Args:
         folder: The data folder, which becomes the working directory of the engine's process.
         memory_bytes: What all statements and caches may use together.
+        keep_free_bytes: When the disk has no more than this, rows are refused, and parts are not merged.
         processors: How many there are.
     """
-    (folder / CONFIG).parent.mkdir(exist_ok=True)
-    (folder / CONFIG).write_text(_CONFIG.format(users=USERS, memory_bytes=memory_bytes, old_parts_s=OLD_PARTS_S))
     granted = (*_GRANTS, *(f"TABLE ENGINE ON {name}" for name in _ENGINES))
     users = _USERS.format(
         threads=min(THREADS, processors),
@@ -97,4 +121,11 @@ def write(folder: Path, *, memory_bytes: int, processors: int) -> None:
         query_s=MAX_QUERY_S,
         grants="\n".join(f"                <query>GRANT {what}</query>" for what in granted),
     )
-    (folder / USERS).write_text(users)
+    config = _CONFIG.format(
+        users=USERS, memory_bytes=memory_bytes, keep_free_bytes=keep_free_bytes, old_parts_s=OLD_PARTS_S
+    )
+    (folder / CONFIG).parent.mkdir(exist_ok=True)
+    for name, text in ((CONFIG, config), (USERS, users)):
+        # A full disk has no room even for these.
+        if not (folder / name).exists() or (folder / name).read_text() != text:
+            (folder / name).write_text(text)
