@@ -14,14 +14,17 @@ _LETTER_COLUMNS = (
     *("key_base64", "value_base64", "value_bytes", "value_sha256"),
 )
 
+_FIRST = 1 << 63
+"""Version of the row of the first record of the topic; of later ones it is lower."""
+
 
 def _letters(record: Record, _: str) -> Iterator[Row]:
-    """A refused record. A letter that was sent twice is there once, as it was sent last."""
+    """A refused record. A letter that was sent twice is there once, as it was sent first: a replay changes nothing."""
     one: DeadLetter | Redrive = validated(_LETTER, record.value)
     if isinstance(one, Redrive):
         return
     yield (
-        *(one.topic, one.epoch, one.partition, one.offset, record.offset + 1, max(0, record.timestamp)),
+        *(one.topic, one.epoch, one.partition, one.offset, _FIRST - record.offset, max(0, record.timestamp)),
         one.refused_by,
         [fault.reason.value for fault in one.faults],
         [fault.detail for fault in one.faults],
