@@ -35,7 +35,7 @@ class Backoff:
 
     first_s: float = 0.5
     cap_s: float = 30.0
-    healthy_s: float = 60.0
+    healthy_s: float = 10.0
 
     def failures(self, before: int, uptime_s: float) -> int:
         """Deaths in a row, this one included."""

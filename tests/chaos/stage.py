@@ -114,7 +114,7 @@ class Stage:
 
     def pid_of(self, name: str) -> int:
         """Of a process that runs, or that will soon."""
-        return eventually(f"{name} runs", partial(self.running_pid, name), within_s=60)
+        return eventually(f"{name} runs", partial(self.running_pid, name), within_s=120)
 
     def running_pid(self, name: str) -> int | None:
         """Of a process that runs."""
