@@ -9,6 +9,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.partitioner import murmur2
 
 from connect.config import KafkaConfig
+from schemas.errors import BrokerUnavailable
 
 __all__ = [
     "COMMIT_REFUSED",
@@ -22,6 +23,7 @@ __all__ = [
     "consumer",
     "partition_of",
     "producer",
+    "start",
 ]
 
 Consumer = AIOKafkaConsumer
@@ -54,6 +56,19 @@ def producer(config: KafkaConfig, **options: Any) -> AIOKafkaProducer:
             **options,
         }
     )
+
+
+async def start(client: AIOKafkaConsumer, config: KafkaConfig) -> None:
+    """Connects a consumer, or closes it.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer.
+    """
+    try:
+        await client.start()
+    except (KafkaError, OSError) as error:
+        await client.stop()
+        raise BrokerUnavailable(f"Kafka at {config.bootstrap}: {error}") from error
 
 
 ABORT_S = 1.0

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from connect.config import KafkaConfig
 from connect.fetch import give_parsed_records
-from connect.kafka import TopicPartition, consumer
+from connect.kafka import TopicPartition, consumer, start
 from connect.offsets import end_offsets
 from schemas.errors import BrokerUnavailable
 
@@ -36,7 +36,7 @@ class Log:
 
     async def __aenter__(self) -> Self:
         self.ends = await end_offsets(self._config, self._topics)
-        await self._client.start()
+        await start(self._client, self._config)
         partitions = [TopicPartition(*partition) for partition in self.ends]
         found = await self._client.beginning_offsets(partitions)
         self.beginnings = {(tp.topic, tp.partition): int(offset) for tp, offset in found.items()}

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from connect.config import KafkaConfig
-from connect.kafka import consumer
+from connect.kafka import consumer, start
 
 MAX_RECORDS = 5_000
 
@@ -33,14 +33,18 @@ class TopicReader:
     """
 
     def __init__(self, config: KafkaConfig, topic: str, *, offsets: Mapping[int, int] | None = None) -> None:
-        self._topic = topic
+        self._config = config
         self._positions = dict(offsets or {})
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._client = consumer(config, topic, auto_offset_reset="earliest")
 
     async def start(self) -> None:
-        """Connects. Call it where the event loop runs, once."""
-        await self._client.start()
+        """Connects. Call it where the event loop runs, once.
+
+        Raises:
+            BrokerUnavailable: Kafka does not answer.
+        """
+        await start(self._client, self._config)
         self._follow()
 
     async def stop(self) -> None:

@@ -1,6 +1,7 @@
 """Topics on a real broker: created once, their ends told exactly, read from any offset; and what Kafka refuses."""
 
 import asyncio
+import gc
 import logging
 from collections import deque
 
@@ -67,6 +68,15 @@ async def test_the_end_of_a_partition_is_the_offset_of_its_next_record(
         for topic in (SAMPLES, LOGS)
         for number in range(topic.partitions)
     }
+
+
+async def test_a_reader_without_a_broker_says_so_and_leaves_nothing_behind(recwarn: pytest.WarningsRecorder) -> None:
+    config = KafkaConfig(bootstrap=f"127.0.0.1:{free_ports()}")
+    with pytest.raises(BrokerUnavailable, match=config.bootstrap):
+        async with TopicReader(config, SAMPLES.name):
+            pass
+    gc.collect()
+    assert [str(one.message) for one in recwarn if one.category is ResourceWarning] == []
 
 
 async def test_a_reader_begins_where_it_is_told_and_gives_no_record_twice(kafka: KafkaConfig) -> None:
