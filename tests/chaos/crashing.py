@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.rollup import RollupAgent
+from agents.ticks import Ticker
 from agents.watchdog import Watchdog
 from connect.clickhouse import Store
 from connect.outbox import Message, Outbox
@@ -29,6 +30,8 @@ from watchkeeper.supervisor import Command
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "CHAOS_POINTS"
+TICKS = "CHAOS_TICKS"
+"""`off`: the process writes none, as where a log of the past is processed again."""
 
 KILLED = 137
 WATCHDOG_S = 15.0
@@ -112,7 +115,7 @@ def in_the_sink() -> None:
 
 
 def in_the_process() -> None:
-    """Points of the process; a watchdog that has less patience than usual."""
+    """Points of the process; a watchdog that has less patience than usual; and perhaps no ticks."""
 
     @_instead(Ledger, "begun")
     def _(begun: Any, ledger: Ledger, index: int, start: int) -> None:
@@ -143,6 +146,11 @@ def in_the_process() -> None:
         if _take(Point.HANG):
             threading.Event().wait()
         fold(*given)
+
+    @_instead(Ticker, "run")
+    async def _(run: Any, ticker: Ticker) -> None:
+        if os.environ.get(TICKS) != "off":
+            await run(ticker)
 
     @_instead(Watchdog, "__init__")
     def _(init: Any, *given: Any, **named: Any) -> None:

@@ -1,15 +1,18 @@
 """The faults: what is done to a running instance, where, and how often."""
 
+import signal
 from collections.abc import Mapping
 from functools import partial
 
 from tests.chaos.crashing import Point
-from tests.chaos.outages import broken_network, lost_nodes
+from tests.chaos.load import Rate
+from tests.chaos.outages import broken_network, full_disk, lost_nodes, outage
 from tests.chaos.perform import Fault
 from tests.chaos.proxy import Mode
 from tests.chaos.records import all_poison, clocks, disorder, some_poison
 from tests.chaos.stage import cluster, embedded_kafka, embedded_tansu, served
-from tests.chaos.workers import hang, kills, points, storm, zombies
+from tests.chaos.topics import recreated, replayed
+from tests.chaos.workers import ended_instances, hang, kills, points, storm, zombies
 
 OURS = ("collect", "process", "sink", "clickhouse")
 ALL = (*OURS, "broker")
@@ -20,16 +23,37 @@ FAULTS: Mapping[str, Fault] = {
     "kills": Fault(
         title="kill -9 of collect, process, sink, ClickHouse at random moments",
         stage=embedded_tansu,
-        strike=partial(kills, OURS),
+        strike=partial(kills, OURS, signal.SIGKILL),
         short=8,
         long=200,
     ),
     "kills-kafka": Fault(
         title="the same on Apache Kafka, and kill -9 of the broker",
         stage=embedded_kafka,
-        strike=partial(kills, ALL),
+        strike=partial(kills, ALL, signal.SIGKILL),
         short=5,
         long=200,
+    ),
+    "restarts": Fault(
+        title="SIGTERM to each of them, the broker too: they end in order, and are started again",
+        stage=embedded_kafka,
+        strike=partial(kills, ALL, signal.SIGTERM),
+        short=5,
+        long=50,
+    ),
+    "up": Fault(
+        title="kill -9 of `up` itself: all end with it, and it is started again on the same folder",
+        stage=embedded_kafka,
+        strike=ended_instances,
+        short=1,
+        long=20,
+    ),
+    "replayed": Fault(
+        title="everything is read again from its first record into the same tables",
+        stage=served,
+        strike=replayed,
+        short=1,
+        long=3,
     ),
     "points": Fault(
         title="a process ends itself at named points: " + "; ".join(POINTS),
@@ -80,6 +104,21 @@ FAULTS: Mapping[str, Fault] = {
         short=5,
         long=80,
     ),
+    "outage": Fault(
+        title="ClickHouse is gone for N seconds",
+        stage=served,
+        strike=outage,
+        short=12,
+        long=300,
+        rate=Rate(metrics=50),
+    ),
+    "disk": Fault(
+        title="no room on the disk of ClickHouse, or of the spool while Kafka is away",
+        stage=embedded_kafka,
+        strike=full_disk,
+        short=2,
+        long=20,
+    ),
     "poison": Fault(
         title="one of a hundred of N records cannot be used",
         stage=served,
@@ -107,5 +146,12 @@ FAULTS: Mapping[str, Fault] = {
         strike=clocks,
         short=10,
         long=200,
+    ),
+    "recreated": Fault(
+        title="the topic is deleted and created again",
+        stage=served,
+        strike=recreated,
+        short=1,
+        long=10,
     ),
 }

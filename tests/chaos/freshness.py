@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from schemas.errors import StoreUnavailable
-from tests.chaos.load import SOURCES, wall_ms
+from tests.chaos.load import wall_ms
 from tests.chaos.stage import Stage
 
 _ROLLED_UP = """
@@ -41,12 +41,16 @@ class Freshness:
         for sql in (_ROLLED_UP, _RAW):
             with suppress(StoreUnavailable):
                 oldest_ms, sources = self._store.rows(sql, {"prefix": self._load.prefix})[0]
-                found.append(int(oldest_ms) if sources == SOURCES else 0)
+                found.append(int(oldest_ms) if sources == self._load.rate.sources else 0)
         return min(found) if len(found) == 2 else 0
 
     def behind_s(self) -> float:
         """How old that sample is; counted from our first look where there is none."""
         return (wall_ms() - max(self.oldest_ms(), self._since_ms)) / 1000
+
+    def fresh(self, within_s: float) -> bool:
+        """Whether every source's newest sample that is stored is so young."""
+        return wall_ms() - self.oldest_ms() < within_s * 1000
 
     def look(self) -> None:
         """Notes how far it is behind now."""

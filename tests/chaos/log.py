@@ -1,6 +1,7 @@
 """The log of `metrics.samples` as the oracle understands it, followed while it grows."""
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 
 from connect.config import KafkaConfig
 from connect.reader import TopicReader
@@ -64,3 +65,9 @@ class Log:
         """How many of these (source, seq) do not stand in the log."""
         there = {(source, seq) for fold in self._folds.values() for source, _, seq in fold.ids}
         return sum(one not in there for one in acknowledged)
+
+    def gaps(self, source: str) -> int:
+        """Records of a source that are missing between others of the same boot."""
+        ids = sorted({(boot, seq) for fold in self._folds.values() for who, boot, seq in fold.ids if who == source})
+        boots = [[seq for _, seq in same] for _, same in groupby(ids, key=lambda one: one[0])]
+        return sum(seqs[-1] - seqs[0] + 1 - len(seqs) for seqs in boots)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from tests.chaos.compare import Differences, differences, unequal_minutes
-from tests.chaos.load import Load, wall_ms
+from tests.chaos.load import Load, Rate, wall_ms
 from tests.chaos.stage import Stage, Staged
 from tests.e2e.running import eventually
 
@@ -29,6 +29,7 @@ class Fault:
         strike: Does it there under load, so many times, with every choice from the numbers; raises what it finds wrong.
         short: How many times in CI.
         long: How many times in `make chaos`.
+        rate: Of the load.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Fault:
     strike: Callable[[Stage, random.Random, int], None]
     short: int
     long: int
+    rate: Rate = Rate()  # noqa: RUF009  (frozen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ def perform(fault: Fault, stage: Stage, *, name: str, count: int, seed: int) -> 
         name: Of the load: not twice on one stage.
     """
     stage.notes = []
-    stage.load = Load(stage.config, seed, name=name)
+    stage.load = Load(stage.config, seed, name=name, rate=fault.rate)
     began_s = time.monotonic()
     _strike(fault, stage, stage.load, random.Random(seed), count)
     seconds = time.monotonic() - began_s

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from connect.clickhouse import Store
@@ -119,7 +120,9 @@ class Stage:
     def running_pid(self, name: str) -> int | None:
         """Of a process that runs."""
         process = self.process(name)
-        return process.pid if process is not None and process.state == Condition.RUNNING else None
+        if process is None or process.pid is None or process.state != Condition.RUNNING:
+            return None
+        return process.pid if psutil.pid_exists(process.pid) else None  # the supervisor writes some time later
 
     def figures(self, role: str) -> dict[str, Any]:
         """What a role answers at /status; nothing while it is away."""
@@ -158,9 +161,15 @@ class Stage:
             worker.terminate()
             worker.wait(30)
 
-    def worker(self, role: str) -> "subprocess.Popen[bytes]":
-        """The same, to be stopped by the caller."""
+    def worker(self, role: str, *, standalone: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """The same, to be stopped by the caller.
+
+        Args:
+            standalone: Variables of one that runs without the instance, in its place and on its ports.
+        """
         own = {f"WATCHKEEPER_{role.upper()}_METRICS_PORT": "0"}
+        if standalone is not None:
+            own = {**self._addresses(), crashing.TICKS: "off", **standalone}
         module = "watchkeeper" if self.points is None else "tests.chaos.crashing"
         with (self.instance.data_dir / "logs" / f"extra-{role}.log").open("ab") as log:
             return subprocess.Popen(
@@ -169,6 +178,15 @@ class Stage:
                 stdout=log,
                 stderr=log,
             )
+
+    def _addresses(self) -> dict[str, str]:
+        """Of what outlives the instance."""
+        ports = {name: proxy.port for name, proxy in self.proxies.items()}
+        return {
+            "WATCHKEEPER_PORT_BASE": str(self.port_base),
+            "WATCHKEEPER_KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['kafka']}",
+            "WATCHKEEPER_CLICKHOUSE_ADDRESS": f"127.0.0.1:{ports['clickhouse']}",
+        }
 
 
 def variables(points: Path | None, rules: LogRules) -> dict[str, str]:

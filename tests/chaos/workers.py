@@ -1,4 +1,4 @@
-"""Faults of processes: killed, frozen, hanging, coming and going; at random moments and at named points."""
+"""Faults of processes: killed, ended, frozen, hanging, coming and going; at random moments and at named points."""
 
 import os
 import random
@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+
+import psutil
 
 from tests.chaos.crashing import Point
 from tests.chaos.freshness import Freshness
@@ -26,19 +28,32 @@ REACHED_S = 90.0
 REVOKES = {Point.SINK_REVOKE: "sink", Point.PROCESS_REVOKE: "process"}
 
 
-def kills(victims: Sequence[str], stage: Stage, numbers: random.Random, count: int) -> None:
-    """kill -9 of one process after another, each at a random moment, and each as often as the others."""
+def kills(victims: Sequence[str], how: signal.Signals, stage: Stage, numbers: random.Random, count: int) -> None:
+    """A signal to one process after another, each at a random moment, and each as often as the others."""
     sent, order = 0, list[str]()
     while sent < count:
         order = order or numbers.sample(victims, len(victims))
         pid = stage.pid_of(order[-1])
         stage.wait(numbers, 0.0, PAUSE_S)
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, how)
         except ProcessLookupError:  # it has gone by itself: that is no kill of ours
             continue
         order.pop()
         sent += 1
+
+
+def ended_instances(stage: Stage, numbers: random.Random, count: int) -> None:
+    """kill -9 of `up` itself: everything of it ends with it, and it is started again on the same folder."""
+    for _ in range(count):
+        stage.wait(numbers, 2.0, 2.0 + PAUSE_S)
+        up = psutil.Process(stage.instance.process.pid)
+        family = up.children(recursive=True)
+        up.kill()
+        stage.instance.process.wait()
+        _, left = psutil.wait_procs(family, timeout=5.0)
+        assert not left, f"outlived `up`: {left}"
+        stage.begin()
 
 
 def zombies(stage: Stage, numbers: random.Random, count: int) -> None:
