@@ -77,6 +77,13 @@ def replayed(stage: Stage, numbers: random.Random, count: int) -> None:
     stage.load.stop()
     assert stage.load.over.wait(60), "the load does not end"
     stage.end()
+    try:
+        _read_again(stage, count)
+    finally:
+        stage.begin()
+
+
+def _read_again(stage: Stage, count: int) -> None:
     # What the collector sent last was read by nobody yet.
     _read_everything(stage, group="")
     before = _contents(stage)
@@ -86,7 +93,6 @@ def replayed(stage: Stage, numbers: random.Random, count: int) -> None:
         changed = [view for view in before if before[view] != after[view]]
         assert not changed, f"changed: {changed}: {[_first_change(before[view], after[view]) for view in changed]}"
     stage.notes.append(f"{len(before)} views, {sum(map(len, before.values())) / 1e6:.1f} MB, equal")
-    stage.begin()
 
 
 def _read_everything(stage: Stage, *, group: str) -> None:
