@@ -52,14 +52,20 @@ class Watchdog:
         self._flowed_s = clock()
         self._moved: dict[str, tuple[int, float]] = {}
         self._stopped = threading.Event()
+        self._ending: threading.Timer | None = None
 
     def start(self) -> None:
         """Looks from now on, in a daemon thread."""
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def stop(self) -> None:
-        """Looks no more."""
+    def end_within(self, seconds: float) -> None:
+        """From now on it only looks whether the process ends in time. The last call counts."""
         self._stopped.set()
+        if self._ending is not None:
+            self._ending.cancel()
+        self._ending = threading.Timer(seconds, self._die, [f"it was to stop, and has not after {seconds:g} s"])
+        self._ending.daemon = True
+        self._ending.start()
 
     def _run(self) -> None:
         while not self._stopped.wait(self._patience_s / LOOKS):

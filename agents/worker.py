@@ -48,6 +48,9 @@ EPOCHS_EVERY_S = 5.0
 OWN_STOP_S = 0.5
 """How long stopping may wait for figures of our own."""
 
+CLOSING_S = 5.0
+"""How long the rest may take when everything was published, or could not be in time."""
+
 _INPUTS = tuple(topic.name for topic in INPUTS)
 
 
@@ -182,7 +185,8 @@ class _Worker:
         self._watchdog.start()
 
     async def draining(self) -> None:
-        self._watchdog.stop()
+        # What Faust and the Kafka clients do at their ends waits for the broker, which may be gone.
+        self._watchdog.end_within(self._config.deadline_s + CLOSING_S)
         try:
             async with asyncio.timeout(self._config.deadline_s):
                 if self._own is not None:
@@ -210,10 +214,10 @@ class _Worker:
         await self._evaluate.reach({number: end for (_, number), end in ends.items()})
 
     async def closing(self) -> None:
-        self._watchdog.stop()
+        self._watchdog.end_within(CLOSING_S)
         if self._own is not None:
             await self._own.stop(0.0)
-        await self._producer.stop()
+        await kafka.close(self._producer)
 
     async def _fold(self, batch: Batch) -> None:
         await self._rollup.take(batch)

@@ -1,6 +1,8 @@
 """Kafka clients with the options that this project stands on, set in one place."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
 
@@ -20,6 +22,7 @@ __all__ = [
     "RebalanceListener",
     "TopicPartition",
     "close",
+    "connected",
     "consumer",
     "partition_of",
     "producer",
@@ -71,11 +74,25 @@ async def start(client: AIOKafkaConsumer, config: KafkaConfig) -> None:
         raise BrokerUnavailable(f"Kafka at {config.bootstrap}: {error}") from error
 
 
+CLOSE_S = 2.0
+"""What is on its way when a producer is closed has so long to be acknowledged."""
+
 ABORT_S = 1.0
 ABORT_STEPS = 20
 
 
-async def close(client: AIOKafkaProducer, *, within_s: float) -> None:
+@asynccontextmanager
+async def connected(config: KafkaConfig) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that is connected, and closed at the end."""
+    client = producer(config)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await close(client)
+
+
+async def close(client: AIOKafkaProducer, *, within_s: float = CLOSE_S) -> None:
     """Sends what is still buffered as far as there is time, and disconnects. What is left then is never sent.
 
     The client's own `stop` waits for the broker, and leaves everything running when it is cancelled: it would go on to

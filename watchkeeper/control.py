@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from connect import offsets
 from connect.config import KafkaConfig
-from connect.kafka import producer
+from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from schemas.control import RuleControl
@@ -95,14 +95,10 @@ def _remember(known: dict[str, RuleControl], value: bytes | None) -> None:
 
 async def publish(config: KafkaConfig, changes: Sequence[RuleControl]) -> None:
     """Sends control records; returns when Kafka has acknowledged them all."""
-    client = producer(config)
-    await client.start()
-    try:
+    async with connected(config) as client:
         await Outbox(client).deliver(
             Message(CONTROL.name, change.id.encode(), change.model_dump_json().encode()) for change in changes
         )
-    finally:
-        await client.stop()
 
 
 def whoami() -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 from connect.clickhouse import Store
 from connect.clock import now_ms
 from connect.config import KafkaConfig
-from connect.kafka import partition_of, producer
+from connect.kafka import connected, partition_of
 from connect.log import Log
 from connect.offsets import committed_offsets
 from connect.outbox import Message, Outbox
@@ -70,9 +70,7 @@ class Redriver:
         Raises:
             PermanentError: Kafka refuses a record.
         """
-        client = producer(self._config.kafka)
-        await client.start()
-        try:
+        async with connected(self._config.kafka) as client:
             for page in letters.pages(self._store, selection):
                 known = self._known(page)
                 found = self._verdicts(page, known)
@@ -80,8 +78,6 @@ class Redriver:
                 await self._send(Outbox(client), chosen, known)
                 for letter, one in found:
                     tell(letter, one)
-        finally:
-            await client.stop()
 
     def _known(self, page: Sequence[Letter]) -> Attempts:
         known = letters.attempts(self._store, page)

@@ -73,7 +73,7 @@ async def _stored(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event)
         await running.run(stop)
     finally:
         await consumer.stop()
-        await producer.stop()
+        await kafka.close(producer)
         running.close()
         store.close()
     return running.drained

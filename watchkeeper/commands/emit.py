@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from connect.config import KafkaConfig
-from connect.kafka import producer
+from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from schemas.errors import BadSettings
 from schemas.topics import SAMPLES
@@ -62,12 +62,8 @@ async def _send_one(kafka: KafkaConfig, emitter: Emitter, sample: Sample) -> Non
         record = emitter.record({"samples": [fields]})
     except BadLine as error:
         raise BadSettings(f"this is no sample: {error}") from None
-    client = producer(kafka)
-    await client.start()
-    try:
+    async with connected(kafka) as client:
         await Outbox(client).deliver([Message(emitter.topic, record.key, record.value)])
-    finally:
-        await client.stop()
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -78,18 +74,14 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 async def _send_lines(kafka: KafkaConfig, emitter: Emitter, stream: IO[bytes]) -> int:
-    client = producer(kafka)
-    await client.start()
     sent = bad = read = 0
-    try:
+    async with connected(kafka) as client:
         with _progress(stream) as advance:
             async for chunk in _chunks(stream):
                 good, failed = _completed(emitter, chunk, read + 1)
                 await Outbox(client).deliver(Message(emitter.topic, record.key, record.value) for record in good)
                 sent, bad, read = sent + len(good), bad + failed, read + len(chunk)
                 advance(sum(len(line) for line in chunk))
-    finally:
-        await client.stop()
     told = f"{counted(sent, 'record')} to {emitter.topic}"
     print(told + (f", {counted(bad, 'bad line')}" if bad else ""), file=sys.stderr)
     return 1 if bad else 0

@@ -11,7 +11,7 @@ from agents.ownership import owner_of
 from connect import offsets
 from connect.clickhouse import Store
 from connect.config import KafkaConfig
-from connect.kafka import producer
+from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from schemas.alerts import AlertState
 from schemas.topics import ALERT_STATES, CONTROL
@@ -69,9 +69,7 @@ async def _restore(kafka: KafkaConfig, store: Store) -> str:
 
 
 async def _publish_states(kafka: KafkaConfig, states: Sequence[AlertState]) -> None:
-    client = producer(kafka)
-    await client.start()
-    try:
+    async with connected(kafka) as client:
         count = len(await client.partitions_for(ALERT_STATES.name))
         await Outbox(client).deliver(
             Message(
@@ -79,5 +77,3 @@ async def _publish_states(kafka: KafkaConfig, states: Sequence[AlertState]) -> N
             )
             for state in states
         )
-    finally:
-        await client.stop()
