@@ -24,6 +24,7 @@ __all__ = [
     "close",
     "connected",
     "consumer",
+    "leave",
     "partition_of",
     "producer",
     "start",
@@ -70,8 +71,22 @@ async def start(client: AIOKafkaConsumer, config: KafkaConfig) -> None:
     try:
         await client.start()
     except (KafkaError, OSError) as error:
-        await client.stop()
+        await leave(client)
         raise BrokerUnavailable(f"Kafka at {config.bootstrap}: {error}") from error
+
+
+async def leave(client: AIOKafkaConsumer) -> None:
+    """Disconnects a consumer, which leaves its group.
+
+    Where it waits to ask again, because Kafka is gone, the client's own `stop` takes the end of what waits for ours.
+    """
+    try:
+        await client.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        await client._client.close()
 
 
 CLOSE_S = 2.0

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from connect.config import KafkaConfig
 from connect.fetch import give_parsed_records
-from connect.kafka import TopicPartition, consumer, start
+from connect.kafka import TopicPartition, consumer, leave, start
 from connect.offsets import end_offsets
 from schemas.errors import BrokerUnavailable
 
@@ -46,7 +46,7 @@ class Log:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.stop()
+        await leave(self._client)
 
     async def at(self, times_ms: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         """Of each partition the offset of the first record that Kafka knows under a time, or a later one.

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from connect.admin import list_topics
 from connect.config import KafkaConfig
-from connect.kafka import consumer
+from connect.kafka import consumer, leave
 
 DEADLINE_S = 10.0
 FETCH_MS = 200
@@ -34,7 +34,7 @@ async def end_offsets(config: KafkaConfig, topics: Iterable[str]) -> dict[tuple[
                 client.seek(tp, max(0, offset - 1))
             return await _highwaters(client, partitions)
     finally:
-        await client.stop()
+        await leave(client)
 
 
 async def _partitions(config: KafkaConfig, topics: Iterable[str]) -> list[TopicPartition]:
@@ -64,5 +64,5 @@ async def committed_offsets(config: KafkaConfig, group: str, topic: str) -> dict
         async with asyncio.timeout(DEADLINE_S):
             found = {tp.partition: await client.committed(tp) for tp in await _partitions(config, [topic])}
     finally:
-        await client.stop()
+        await leave(client)
     return {partition: int(offset) for partition, offset in found.items() if offset is not None}

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from connect.config import KafkaConfig
-from connect.kafka import consumer, start
+from connect.kafka import consumer, leave, start
 
 MAX_RECORDS = 5_000
 
@@ -49,7 +49,7 @@ class TopicReader:
 
     async def stop(self) -> None:
         """Disconnects. Safe without start, and twice."""
-        await self._client.stop()
+        await leave(self._client)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -72,7 +72,7 @@ async def _stored(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event)
         await consumer.start()
         await running.run(stop)
     finally:
-        await consumer.stop()
+        await kafka.leave(consumer)
         await kafka.close(producer)
         running.close()
         store.close()
