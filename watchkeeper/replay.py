@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import groupby
 from typing import Literal, NamedTuple, Protocol
@@ -111,6 +111,7 @@ async def replay(config: ReplayConfig, store: Store, tell: Callable[[float], Non
         StoreUnavailable: ClickHouse is away.
         StoreRefused: It does not take a statement.
     """
+    config = _in_known_time(config, store)
     plan = _plan(config, store)
     async with _source(config, store, plan) as source:
         side = Side(store, config.name, replace=config.replace)
@@ -130,6 +131,16 @@ async def replay(config: ReplayConfig, store: Store, tell: Callable[[float], Non
         transitions=compare.transitions(store, side.transitions, from_ms, run.decided_to_ms),
         left_out=plan.left_out,
     )
+
+
+def _in_known_time(config: ReplayConfig, store: Store) -> ReplayConfig:
+    """The part of the range in which something can have come: every window of a range is gone through."""
+    known = history.known_span(store)
+    if known is None:
+        return config
+    first_ms, last_ms = known
+    from_ms, to_ms = max(config.from_ms, first_ms), min(config.to_ms, max(config.made_ms, last_ms))
+    return replace(config, from_ms=from_ms, to_ms=to_ms) if from_ms < to_ms else config
 
 
 def _plan(config: ReplayConfig, store: Store) -> _Plan:

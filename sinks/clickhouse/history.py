@@ -17,6 +17,10 @@ WHERE timed AND at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
     AND at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
 GROUP BY topic, epoch, partition ORDER BY topic, partition, began
 """
+_KNOWN = """
+SELECT count(), toUnixTimestamp64Milli(min(at)), toUnixTimestamp64Milli(max(at))
+FROM watchkeeper_store.arrivals WHERE timed
+"""
 _STARTS = f"""
 SELECT DISTINCT offset FROM watchkeeper_store.arrivals WHERE {_HERE} AND timed AND offset = segment
     AND at >= fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC')
@@ -51,6 +55,12 @@ class Incarnation(NamedTuple):
     topic: str
     epoch: str
     partition: int
+
+
+def known_span(store: Store) -> tuple[int, int] | None:
+    """The first and the last time that the logs' clocks showed, as far as arrivals tell. Raises as `incarnations`."""
+    ((count, first_ms, last_ms),) = store.rows(_KNOWN)
+    return (first_ms, last_ms) if count else None
 
 
 def incarnations(store: Store, from_ms: int, to_ms: int) -> list[Incarnation]:

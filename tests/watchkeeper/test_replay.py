@@ -63,6 +63,15 @@ async def test_so_does_a_part_of_the_past(past: Past) -> None:
         assert outcome.whole_to_ms == min(to_ms + -to_ms % 30_000, START_MS + (SECONDS - 1) // 30 * 30_000)
 
 
+async def test_of_all_time_only_that_is_gone_through_in_which_something_came(past: Past) -> None:
+    past.inputs(logs(seconds=120))
+    done_ms: list[float] = []
+    outcome = await replayed(chosen(from_ms=0, to_ms=4_000_000_000_000), past.store, done_ms.append)
+    assert outcome.windows.equal > 0
+    assert outcome.windows[1:] == (0, 0, 0)
+    assert max(done_ms) < 600_000
+
+
 async def test_what_differs_from_the_live_rollups_is_counted(past: Past) -> None:
     past.inputs(logs())
     whole = (await done(past, chosen())).windows.equal
