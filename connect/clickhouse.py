@@ -172,6 +172,8 @@ class _families:  # noqa: N801  (reads as a word in a with statement)
             if code is not None and code not in _PASSING:
                 raise StoreRefused(said(str(error))) from error
             raise StoreUnavailable(said(str(error))) from error
+        if isinstance(error, UnicodeEncodeError):
+            raise StoreRefused("the statement, or a value in it, is not UTF-8") from error
         if isinstance(error, ClickHouseError | HTTPError | OSError):
             if "Max retries exceeded" in str(error):
                 raise StoreUnavailable(

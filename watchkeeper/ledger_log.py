@@ -62,7 +62,7 @@ class Question:
     @property
     def begin_ms(self) -> int:
         """Where reading begins: far enough before to know every repeat."""
-        return self.from_ms - (self.rules.horizon_segments + 2) * self.rules.segment_ms - AROUND_MS
+        return max(0, self.from_ms - (self.rules.horizon_segments + 2) * self.rules.segment_ms - AROUND_MS)
 
 
 @dataclass(slots=True)

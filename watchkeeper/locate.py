@@ -51,11 +51,18 @@ def config_file(
         return None
     if named:
         path = Path(named).expanduser()
-        if not path.is_file():
+        if not _is_file(path):
             raise BadSettings(f"there is no settings file {path}: create it, or name another with --config")
         return path
     folders = [Path(), *([data_folder] if data_folder else [])]
-    return next((folder / CONFIG_NAME for folder in folders if (folder / CONFIG_NAME).is_file()), None)
+    return next((folder / CONFIG_NAME for folder in folders if _is_file(folder / CONFIG_NAME)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -34,6 +34,12 @@ def test_a_refusal_is_said_without_the_address_the_version_and_what_was_expected
     assert not any(noise in message for noise in ("DB::Exception", "for url", "Expected one of", "(version"))
 
 
+def test_text_that_is_no_unicode_is_refused_in_one_sentence(store: Store) -> None:
+    for statement, given in (("SELECT '\udcff'", {}), ("SELECT {one:String}", {"one": "\udcff"})):
+        with pytest.raises(StoreRefused, match=r"^the statement, or a value in it, is not UTF-8$"):
+            list(store.raw(statement, "TSV", given))
+
+
 @pytest.mark.parametrize("statement", ["DROP TABLE kept", "INSERT INTO kept VALUES (2)", "TRUNCATE TABLE kept"])
 def test_a_question_cannot_change_anything(store: Store, statement: str) -> None:
     store.command("CREATE OR REPLACE TABLE kept (n UInt8) ENGINE = MergeTree ORDER BY n")

@@ -11,6 +11,7 @@ import pytest
 
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
+from engine.fold_config import FoldConfig
 from engine.ledger import ALL, Stage
 from schemas.errors import BadSettings
 from tests.sinks.running import EPOCH, RunningSink, pipeline
@@ -18,6 +19,7 @@ from tests.sinks.stored import START_MS
 from tests.watchkeeper.faulty_run import LENGTH_MS, Run, Where
 from tests.watchkeeper.quiet_run import PARTITIONS, Quiet, emptied
 from watchkeeper.commands.ledger import run
+from watchkeeper.ledger_log import Question
 from watchkeeper.words import moment
 
 
@@ -164,6 +166,11 @@ async def test_fifty_losses_and_double_counts_at_random_stages_are_all_located_a
     }
     assert len(rows) == 1 + len(of_samples)
     assert any(line.startswith("judged from") for line in told)
+
+
+def test_a_span_from_before_all_time_reads_from_the_first_record_on() -> None:
+    question = Question(topics=["logs"], epochs={}, from_ms=0, to_ms=1, rules=FoldConfig())
+    assert question.begin_ms == 0
 
 
 def test_what_is_no_input_topic_is_refused_with_those_that_are(tmp_path: Path) -> None:

@@ -185,3 +185,10 @@ def test_a_data_folder_that_is_no_folder_of_its_own_is_refused(monkeypatch: pyte
 
 def test_a_data_folder_is_the_same_wherever_a_command_is_called(clean: Path) -> None:
     assert load({"data_dir": Path("data")}).settings.data_dir == clean / "data"
+
+
+def test_names_that_are_too_long_for_the_system_hold_no_settings_file(clean: Path) -> None:
+    long = clean / ("x" * 5_000)
+    assert load({"data_dir": long}).settings.data_dir == long
+    with pytest.raises(BadSettings, match="there is no settings file"):
+        load(config=long)
