@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,11 +22,13 @@ from schemas.topics import SAMPLES
 from tests.ports import free_ports
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.gate import Gate
+from watchkeeper.embedded.turns import TURN_S
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
 
 TOPIC, OURS = SAMPLES.name, "ours"
 PATIENCE_S = 10.0
+PRODUCERS, RECORDS = 4, 250
 A_MOMENT_S = 0.3
 """So long nothing may happen, where nothing is to happen."""
 
@@ -173,6 +176,42 @@ async def test_records_that_want_no_answer_hold_nobody_up_for_long(passage: Pass
         passage.gate.release()
         await theirs.send_and_wait(TOPIC, b"and on")
         assert await passage.log() == [b"no answer", b"and on"]
+
+
+async def test_nobody_sees_a_record_before_those_that_stand_before_it(passage: Passage) -> None:
+    async def send(name: str) -> None:
+        async with passage.producer(name) as producer:
+            for number in range(RECORDS):
+                await producer.send_and_wait(TOPIC, bytes(10_000 if number % 2 else 100), partition=0)
+
+    async def read() -> list[int]:
+        found: list[int] = []
+        async with TopicReader(passage.config("reader"), TOPIC) as reader:
+            while len(found) < PRODUCERS * RECORDS:
+                for _, records in await reader.read(timeout_s=0.2):
+                    found += [record.offset for record in records]
+                    # Without turns some are passed over here, and the rest is waited for in vain.
+                    assert found[-1] + 1 == len(found)
+        return found
+
+    async with asyncio.TaskGroup() as group:
+        for name in (OURS, *(f"producer-{number}" for number in range(1, PRODUCERS))):
+            group.create_task(send(name))
+        for _ in range(2):
+            group.create_task(read())
+
+
+async def test_whoever_stalls_with_records_holds_the_others_up_for_a_bounded_time(passage: Passage) -> None:
+    async with passage.producer() as theirs:
+        _, stalled = await asyncio.open_connection("127.0.0.1", passage.port)
+        # The head of a produce request of 1,000 bytes, and acknowledgements of all; the rest never comes.
+        stalled.write(struct.pack("!ihhih", 1_000, 0, 3, 1, -1) + struct.pack("!hh", -1, -1) + bytes(100))
+        await stalled.drain()
+        sending = asyncio.create_task(theirs.send_and_wait(TOPIC, b"x"))
+        assert await waits(sending)
+        async with asyncio.timeout(TURN_S + PATIENCE_S):
+            await sending
+        stalled.close()
 
 
 async def test_while_it_is_shut_only_our_clients_are_served(passage: Passage) -> None:

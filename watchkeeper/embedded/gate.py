@@ -1,7 +1,7 @@
 """The gate before the embedded broker: while a broker is replaced, what others produce waits here, unacknowledged.
 
 It passes Kafka's requests and answers on without reading more of them than their heads. Our own clients are known by
-the ids that they give, and always pass.
+the ids that they give, and always pass. Requests with records pass one at a time, see `watchkeeper.embedded.turns`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from schemas.errors import BadSettings
+from watchkeeper.embedded.turns import ACKS_BYTES, Turns, wants_answer
 
 PRODUCE = 0
 PIECE_BYTES = 256 * 1024
@@ -39,6 +40,7 @@ class _Request(NamedTuple):
     client: str
     head: bytes
     left_bytes: int
+    wants_answer: bool
 
 
 @dataclass(slots=True)
@@ -47,10 +49,12 @@ class _Line:
 
     Attributes:
         unanswered: Correlation ids of others' records that the broker has, and has not answered.
+        turn: Correlation id of records whose turn it is, until they are answered.
         broker: To there, once it is connected.
     """
 
     unanswered: deque[int] = field(default_factory=deque)
+    turn: int | None = None
     broker: asyncio.StreamWriter | None = None
 
     def cut(self) -> None:
@@ -73,6 +77,7 @@ class Gate:
         self._broker_port = broker_port
         self._ours = frozenset(ours)
         self._passing = Passing.NOTHING
+        self._turns = Turns()
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._lines: dict[asyncio.Task[None], _Line] = {}
@@ -145,12 +150,13 @@ class Gate:
             writer.transport.abort()
         finally:
             del self._lines[task]
+            self._turns.give(line)
             self._settled.set()
 
     async def _serve(self, line: _Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The broker is looked for only when the first request may pass: until then there may be none.
         first = await _next_request(reader)
-        await self._admission(first)
+        await self._admitted(first)
         broker, line.broker = await asyncio.open_connection("127.0.0.1", self._broker_port, limit=PIECE_BYTES)
         ways = (
             asyncio.create_task(self._requests(line, reader, line.broker, first)),
@@ -166,17 +172,21 @@ class Gate:
         self, line: _Line, client: asyncio.StreamReader, broker: asyncio.StreamWriter, request: _Request
     ) -> None:
         while True:
-            await self._admission(request)
+            await self._admission(line, request)
             # Nothing is awaited between these two: `hold` knows of every record that has passed.
             if request.kind == PRODUCE and request.client not in self._ours:
                 line.unanswered.append(request.correlation)
             await _pass_on(client, broker, request.head, request.left_bytes)
+            if request.kind == PRODUCE and not request.wants_answer:
+                self._turns.give(line)
             request = await _next_request(client)
 
     async def _answers(self, line: _Line, broker: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         while True:
             head = await broker.readexactly(_ANSWER.size)
             length, correlation = _ANSWER.unpack(head)
+            if correlation == line.turn:
+                self._turns.give(line)
             await _pass_on(broker, client, head, length + 4 - _ANSWER.size)
             # Answers come in the order of their requests; records that want no answer are known by that of a later one.
             if correlation in line.unanswered:
@@ -184,7 +194,19 @@ class Gate:
                     """Earlier ones."""
                 self._settled.set()
 
-    async def _admission(self, request: _Request) -> None:
+    async def _admission(self, line: _Line, request: _Request) -> None:
+        """Returns when it may pass; records also have their turn then."""
+        while True:
+            await self._admitted(request)
+            if request.kind != PRODUCE:
+                return
+            await self._turns.take(line)
+            line.turn = request.correlation
+            if self._admits(request):
+                return
+            self._turns.give(line)
+
+    async def _admitted(self, request: _Request) -> None:
         while not self._admits(request):
             await self._changed.wait()
 
@@ -201,12 +223,15 @@ async def _next_request(client: asyncio.StreamReader) -> _Request:
         EOFError: The client has gone, or speaks something else.
     """
     head = await client.readexactly(_REQUEST.size)
-    length, kind, _, correlation, id_bytes = _REQUEST.unpack(head)
+    length, kind, version, correlation, id_bytes = _REQUEST.unpack(head)
     name = await client.readexactly(max(0, id_bytes))
     left_bytes = length + 4 - len(head) - len(name)
     if left_bytes < 0:
         raise EOFError
-    return _Request(kind, correlation, name.decode("utf-8", "replace"), head + name, left_bytes)
+    body = await client.readexactly(min(left_bytes, ACKS_BYTES)) if kind == PRODUCE else b""
+    answered = kind != PRODUCE or wants_answer(version, body)
+    name_text = name.decode("utf-8", "replace")
+    return _Request(kind, correlation, name_text, head + name + body, left_bytes - len(body), answered)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, left_bytes: int) -> None:
