@@ -21,7 +21,6 @@ class Backtest:
         self, config: EvaluatorConfig, rules: Timeline, states: Iterable[AlertState], *, start_ms: int
     ) -> None:
         self._rules = rules
-        self._window_ms = config.window_ms
         self._evaluator = Evaluator(config)
         known = rules.at(start_ms)
         self._evaluator.apply_rules(known)
@@ -38,9 +37,13 @@ class Backtest:
         """How far the partitions are complete now; what follows."""
         for mark in marks:
             self._evaluator.add_mark(mark)
-        self._evaluator.apply_rules(self._rules.at(self.evaluated_ms + self._window_ms))
-        evaluations = self._evaluator.evaluate()
-        return [one for found in evaluations for state in found.states for one in state.unsent]
+        decided: list[Transition] = []
+        # Point by point: rules may have changed at any of them.
+        while (at_ms := self._evaluator.due_ms()) is not None:
+            self._evaluator.apply_rules(self._rules.at(at_ms))
+            evaluations = self._evaluator.evaluate(at_most=1)
+            decided += [one for found in evaluations for state in found.states for one in state.unsent]
+        return decided
 
     @property
     def evaluated_ms(self) -> int:

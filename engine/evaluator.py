@@ -135,22 +135,31 @@ class Evaluator:
             if state.state in raised or (state.state is State.STALE and state.resume in raised)
         ]
 
-    def evaluate(self) -> list[Evaluation]:
-        """Every grid point that the watermark has passed since the last call, in order."""
+    def due_ms(self) -> int | None:
+        """The next grid point that `evaluate` decides; None while the watermark has not passed it."""
         complete = self._watermarks.complete()
+        return next(iter(self._grid(complete)), None) if complete is not None else None
+
+    def evaluate(self, *, at_most: int | None = None) -> list[Evaluation]:
+        """Every grid point that the watermark has passed since the last call, in order; the first ones of them."""
+        complete, known_ms = self._watermarks.complete(), self._evaluated_ms
         if complete is None:
             return []
-        window_ms, known_ms = self._config.window_ms, self._evaluated_ms
-        reached_ms = complete.at_ms - complete.at_ms % window_ms
-        if self._evaluated_ms is None:
-            self._evaluated_ms = reached_ms - window_ms
-        first_ms = max(self._evaluated_ms, reached_ms - self._config.max_catchup_ms) + window_ms
-        unseen_ms = first_ms if known_ms is None or first_ms > known_ms + window_ms else None
-        grid = range(first_ms, reached_ms + 1, window_ms)
-        evaluations = [self._at(at_ms, complete, unseen=at_ms == unseen_ms) for at_ms in grid]
+        evaluations: list[Evaluation] = []
+        for at_ms in self._grid(complete)[:at_most]:
+            unseen = not evaluations and (known_ms is None or at_ms > known_ms + self._config.window_ms)
+            evaluations.append(self._at(at_ms, complete, unseen=unseen))
         if evaluations:
             self._held.forget(self.needed_from_ms)
         return evaluations
+
+    def _grid(self, complete: Complete) -> range:
+        """What there is to evaluate: nothing that is older than the catch-up allows."""
+        window_ms, before_ms = self._config.window_ms, self._evaluated_ms
+        reached_ms = complete.at_ms - complete.at_ms % window_ms
+        if before_ms is None:
+            before_ms = reached_ms - window_ms
+        return range(max(before_ms, reached_ms - self._config.max_catchup_ms) + window_ms, reached_ms + 1, window_ms)
 
     def _at(self, at_ms: int, complete: Complete, *, unseen: bool) -> Evaluation:
         changed: list[AlertState] = []

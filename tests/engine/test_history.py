@@ -141,13 +141,15 @@ def mark(at_ms: int) -> Mark:
     return Mark(INPUT[0], "e1", INPUT[1], at_ms, 0)
 
 
-def test_a_backtest_changes_rules_at_the_point_where_they_were_changed() -> None:
+@pytest.mark.parametrize("told_every_ms", [WINDOW_MS, 20_000, 60_000])
+def test_a_backtest_changes_rules_at_the_point_where_they_were_changed(told_every_ms: int) -> None:
     records = [decided(1, 0, threshold(warning=50.0)), decided(2, 0, threshold())]
     told = backtest(timeline(records, [applied(1, 0), applied(2, 90_000)], window_ms=WINDOW_MS), [])
     found = []
     for start_ms in range(60_000, 120_000, WINDOW_MS):
         told.add([rows(start_ms, 9.0), rows(start_ms, 99.0, metric="other")])
-        found += told.decide([mark(start_ms + WINDOW_MS)])
+        end_ms = start_ms + WINDOW_MS
+        found += told.decide([mark(end_ms)] if end_ms % told_every_ms == 0 else [])
     assert [(one.at_ms, one.rule_version, one.to_state) for one in found] == [
         (90_000, 2, State.PENDING),
         (90_000, 2, State.FIRING),
