@@ -22,7 +22,7 @@ LOCKED := install --require-hashes --no-deps -r
 
 # Most tests wait most of the time. Those of a file stay together: they share a broker or an instance. The long ones come
 # first, see `tests/conftest.py`.
-TOGETHER := -n 3 --dist=loadfile --no-loadscope-reorder
+TOGETHER := -n 4 --dist=loadfile --no-loadscope-reorder
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18

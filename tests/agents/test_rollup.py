@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from agents.config import ProcessConfig
 from agents.watchdog import EXIT_STUCK
 from connect.config import KafkaConfig
+from connect.offsets import committed_offsets
 from schemas.deadletters import DeadLetter
 from schemas.errors import Reason
 from schemas.wire import Tick, encode
@@ -168,6 +170,12 @@ async def test_a_restart_goes_on_from_the_commit_and_repeats_no_duplicate(kafka:
         settings: dict[str, Any] = {"segment_ms": 1_000, "horizon_segments": 3}
         worker = running.worker(**settings)
         sent = await send_steadily(running, seconds=10, per_batch=5)
+
+        async def committed() -> bool:
+            offsets = await committed_offsets(kafka, ProcessConfig(kafka=kafka).group, "metrics.samples")
+            return any(offsets.values())
+
+        await eventually("it has committed", committed)
         assert worker.stop() == 0, worker.said()
         twice = record(10_000_000, source="host-0")
         await running.send("metrics.samples", [twice], partition=0)

@@ -29,6 +29,9 @@ def commands(page: str) -> list[list[str]]:
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("howto")
+    (folder / "data").mkdir()
+    # A replay decides whole segments.
+    (folder / "data" / "watchkeeper.toml").write_text("[process]\nsegment_ms = 20000\n")
     with running(folder / "data", folder / "up.log") as started:
         yield started
         assert started.stop() == 0, started.tail()
