@@ -24,7 +24,7 @@ FAULTS: Mapping[str, Fault] = {
         title="kill -9 of collect, process, sink, ClickHouse at random moments",
         stage=embedded_tansu,
         strike=partial(kills, OURS, signal.SIGKILL),
-        short=8,
+        short=4,
         long=200,
     ),
     "kills-kafka": Fault(
@@ -80,7 +80,7 @@ FAULTS: Mapping[str, Fault] = {
         title="two to four workers: one joins or leaves every 3 s, in order or by kill -9",
         stage=embedded_kafka,
         strike=storm,
-        short=5,
+        short=4,
         long=100,
     ),
     "nodes": Fault(

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
 
 TOPIC, OURS = SAMPLES.name, "ours"
 PATIENCE_S = 10.0
-PRODUCERS, RECORDS = 4, 250
+PRODUCERS, RECORDS = 4, 150
 A_MOMENT_S = 0.3
 """So long nothing may happen, where nothing is to happen."""
 
