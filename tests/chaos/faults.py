@@ -80,7 +80,7 @@ FAULTS: Mapping[str, Fault] = {
         title="two to four workers: one joins or leaves every 3 s, in order or by kill -9",
         stage=embedded_kafka,
         strike=storm,
-        short=4,
+        short=5,
         long=100,
     ),
     "nodes": Fault(
