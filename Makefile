@@ -31,7 +31,12 @@ run: $(VENV)/.runtime ## Install what is needed into .venv and start everything;
 	@exec $(BIN)/watchkeeper up $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests; ARGS="tests/engine -k fold" runs some.
-	@exec $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(TOGETHER) --cov=engine --cov-fail-under=100)
+ifdef ARGS
+	@exec $(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest $(TOGETHER) tests/engine --cov=engine --cov-fail-under=100
+	@exec $(BIN)/python -m pytest $(TOGETHER) --ignore=tests/engine
+endif
 
 check: $(VENV)/.dev ## Style, types, architecture, and drift of everything that is generated or pinned.
 	$(PIP) check

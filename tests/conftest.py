@@ -59,8 +59,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in set(without)]
-    # Where they run side by side the long ones must not be the last.
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    # Where they run side by side the long files must not be the last.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, item.path not in slow))
 
 
 def docker_answers() -> bool:

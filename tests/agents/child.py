@@ -5,7 +5,6 @@
 Bugs can be planted, since none is known that does the same:
 
 - `explode_at`: the fold of one partition raises when it is given that offset;
-- `hang_at`: it never returns;
 - `lose`: every so many fetched batches one is dropped, as a cleared queue would;
 - `slow_s`: each record takes so long;
 - `fetch_on`: a fetch that is under way during a rebalance returns records of the new assignment.
@@ -15,7 +14,6 @@ import asyncio
 import json
 import logging
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -41,13 +39,8 @@ def plant_at(topic: str, partition: int, offset: int, *, bug: Callable[[], None]
 
 
 def explode() -> None:
-    """A bug that is noticed."""
+    """A bug that is noticed at once."""
     raise ZeroDivisionError("planted")
-
-
-def hang() -> None:
-    """A bug that is not."""
-    threading.Event().wait()
 
 
 def slow(each_s: float) -> None:
@@ -101,8 +94,6 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
     if "explode_at" in options:
         plant_at(*options["explode_at"], bug=explode)
-    if "hang_at" in options:
-        plant_at(*options["hang_at"], bug=hang)
     if "slow_s" in options:
         slow(options["slow_s"])
     if "lose" in options:

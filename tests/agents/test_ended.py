@@ -9,7 +9,7 @@ from connect.config import KafkaConfig
 from tests.agents.pipeline import eventually, pipeline, record
 from tests.conftest import config_of, new_broker
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 async def test_a_worker_whose_topic_is_deleted_ends_and_its_last_word_is_the_reason(

@@ -16,7 +16,7 @@ from tests.agents.pipeline import Pipeline, eventually, now_ms, pipeline, record
 from tests.ports import free_ports
 from watchkeeper.asking import get, status_of
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 
 EACH_S = 0.001
 STOPPED_RECORDS = 4_000

@@ -10,7 +10,7 @@ from schemas.series import series_of
 from schemas.wire import TICK_PREFIX
 from tests.agents.pipeline import Pipeline, eventually, now_ms, pipeline, record
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(90)]
 
 TOPIC = "messaging.destination.name"
 PARTITION = "messaging.destination.partition.id"

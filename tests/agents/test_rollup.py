@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from agents.config import ProcessConfig
-from agents.watchdog import EXIT_STUCK
 from connect.config import KafkaConfig
 from connect.offsets import committed_offsets
 from schemas.deadletters import DeadLetter
@@ -16,7 +15,7 @@ from schemas.errors import Reason
 from schemas.wire import Tick, encode
 from tests.agents.pipeline import EPOCH, Pipeline, Worker, eventually, now_ms, pipeline, record
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(90)]
 
 
 async def equal(running: Pipeline, *, at_least: int) -> bool:
@@ -152,19 +151,6 @@ async def test_an_exception_in_the_fold_ends_the_process_and_a_successor_loses_n
         assert successor.stop() == 0, successor.said()
 
 
-@pytest.mark.slow
-async def test_of_two_workers_one_is_killed_and_the_rollups_stay_exact(kafka: KafkaConfig, tmp_path: Path) -> None:
-    async with pipeline(kafka, tmp_path) as running:
-        # Short segments: commits stand close behind, and the successor starts in the middle of the log.
-        first, second = (running.worker(segment_ms=2_000, horizon_segments=1) for _ in range(2))
-        sent = await send_steadily(running, seconds=14)
-        first.kill()
-        sent += await send_steadily(running, seconds=8, seq=1_000_000)
-        await eventually("rollups equal the plain fold", lambda: equal(running, at_least=sent), within_s=40)
-        assert "(warm)" in second.said()
-        assert second.stop() == 0, second.said()
-
-
 async def test_a_restart_goes_on_from_the_commit_and_repeats_no_duplicate(kafka: KafkaConfig, tmp_path: Path) -> None:
     async with pipeline(kafka, tmp_path) as running:
         settings: dict[str, Any] = {"segment_ms": 1_000, "horizon_segments": 3}
@@ -222,20 +208,6 @@ async def test_ticks_stand_in_every_input_partition_at_whole_seconds(kafka: Kafk
         assert idle.stop() == 0, idle.said()
 
 
-async def test_a_fold_that_hangs_ends_the_process_and_a_successor_loses_nothing(
-    kafka: KafkaConfig, tmp_path: Path
-) -> None:
-    async with pipeline(kafka, tmp_path) as running:
-        hanging = running.worker(bug={"hang_at": ("metrics.samples", 1, 150)}, watchdog_s=8.0)
-        values = [record(seq, source="host-1") for seq in range(300)]
-        await running.send("metrics.samples", values, partition=1)
-        assert await hanging.ended() == EXIT_STUCK
-        assert "metrics.samples/1 stands at 0 for" in hanging.said() or "records wait" in hanging.said()
-        successor = running.worker()
-        await eventually("rollups equal the plain fold", lambda: equal(running, at_least=300))
-        assert successor.stop() == 0, successor.said()
-
-
 async def test_batches_that_were_lost_on_the_way_are_read_again(kafka: KafkaConfig, tmp_path: Path) -> None:
     async with pipeline(kafka, tmp_path) as running:
         worker = running.worker(bug={"lose": 7})
@@ -246,7 +218,6 @@ async def test_batches_that_were_lost_on_the_way_are_read_again(kafka: KafkaConf
         assert worker.stop() == 0, worker.said()
 
 
-@pytest.mark.slow
 async def test_a_worker_that_was_frozen_and_thaws_does_no_harm(kafka: KafkaConfig, tmp_path: Path) -> None:
     async with pipeline(kafka, tmp_path) as running:
         zombie, other = (running.worker(segment_ms=2_000, horizon_segments=1) for _ in range(2))

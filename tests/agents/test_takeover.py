@@ -9,7 +9,7 @@ from schemas.alerts import Position
 from schemas.topics import ALERT_STATES
 from tests.agents.pipeline import Pipeline, eventually, now_ms, pipeline
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 async def evaluated_ms(running: Pipeline) -> list[int]:

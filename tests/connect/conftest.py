@@ -53,14 +53,20 @@ class Broker:
     def freeze(self) -> None:
         """It holds its connections and says nothing."""
         self._signal(signal.SIGSTOP)
+        # While one of its threads waits for the signal the others still answer.
+        os.waitid(os.P_PID, self._pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """It goes on."""
         self._signal(signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
+    @property
+    def _pid(self) -> int:
         assert self._service.pid is not None
-        os.kill(self._service.pid, number)
+        return self._service.pid
+
+    def _signal(self, number: signal.Signals) -> None:
+        os.kill(self._pid, number)
 
     async def values(self, topic: str = SAMPLES.name) -> list[dict[str, Any]]:
         """Every record of a topic; those of one partition in their order."""

@@ -22,7 +22,7 @@ from schemas.topics import SAMPLES
 from tests.connect import brokers
 from tests.connect.conftest import Broker, eventually
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 TOPIC = SAMPLES.name
 SESSION_MS = 6_000
 Record: TypeAlias = ConsumerRecord[Any, Any]

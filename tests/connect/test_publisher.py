@@ -26,7 +26,7 @@ from schemas.topics import SAMPLES
 from tests.connect.conftest import Broker, eventually
 from tests.ports import free_ports
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(60)]
 
 FIELDS = {"samples": [{"metric": "load", "value": 1.0}]}
 STOP_S = 5.0

@@ -32,7 +32,7 @@ VIEWS = (
     *("monitoring_thresholds", "alert_transitions", "events_user", "events_errors", "deadletters"),
 )
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 
 def envelope(seq: int, **fields: Any) -> bytes:

@@ -127,6 +127,7 @@ def test_a_record_that_came_at_another_time_is_not_missing_and_one_that_cannot_b
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_fifty_losses_and_double_counts_at_random_stages_are_all_located_and_none_falsely(
     kafka: KafkaConfig, clickhouse: ClickHouseConfig, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
