@@ -15,17 +15,19 @@ class Backtest:
     Args:
         states: How alerts stood at `start_ms`. Those of rules that were not in force then are left out.
         start_ms: The grid point before the first one that is evaluated.
+        born: The logs begin after it. The first one that is evaluated is the newest of when they had all begun, as
+            it was for the evaluator.
     """
 
     def __init__(
-        self, config: EvaluatorConfig, rules: Timeline, states: Iterable[AlertState], *, start_ms: int
+        self, config: EvaluatorConfig, rules: Timeline, states: Iterable[AlertState], *, start_ms: int, born: bool
     ) -> None:
         self._rules = rules
         self._evaluator = Evaluator(config)
         known = rules.at(start_ms)
         self._evaluator.apply_rules(known)
         in_force = {id_ for id_, one in known.items() if one.version}
-        self._evaluator.restore([one for one in states if one.rule in in_force], start_ms)
+        self._evaluator.restore([one for one in states if one.rule in in_force], None if born else start_ms)
 
     def add(self, messages: Iterable[Columns | Rows]) -> None:
         """Rows that a fold published."""

@@ -28,6 +28,7 @@ from watchkeeper.kafka_log import KafkaLog, reaches
 from watchkeeper.words import moment
 
 Source = Literal["auto", "kafka", "clickhouse"]
+_Span = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +91,15 @@ class _Source(Protocol):
 
 
 class _Plan(NamedTuple):
-    """Where everything begins. `start_ms`: the grid point before the first that is evaluated."""
+    """Where everything begins.
+
+    Attributes:
+        start_ms: The grid point before the first that is evaluated.
+        born: The logs begin after it.
+    """
 
     start_ms: int
+    born: bool
     rules: Timeline
     found: Sequence[history.Incarnation]
     begins: Mapping[tuple[str, int], Begin]
@@ -111,8 +118,9 @@ async def replay(config: ReplayConfig, store: Store, tell: Callable[[float], Non
         StoreUnavailable: ClickHouse is away.
         StoreRefused: It does not take a statement.
     """
-    config = _in_known_time(config, store)
-    plan = _plan(config, store)
+    known = history.known_span(store)
+    config = _in_known_time(config, known)
+    plan = _plan(config, store, known)
     async with _source(config, store, plan) as source:
         side = Side(store, config.name, replace=config.replace)
         run = _Run(config, plan, source, side, history.transitions_until(store, plan.start_ms))
@@ -128,14 +136,13 @@ async def replay(config: ReplayConfig, store: Store, tell: Callable[[float], Non
         whole_to_ms=run.whole_to_ms,
         decided_to_ms=run.decided_to_ms,
         windows=compare.windows(store, side.rollups, config.fold, covered, config.span),
-        transitions=compare.transitions(store, side.transitions, from_ms, run.decided_to_ms),
+        transitions=compare.transitions(store, side.transitions, run.decided_from_ms, run.decided_to_ms),
         left_out=plan.left_out,
     )
 
 
-def _in_known_time(config: ReplayConfig, store: Store) -> ReplayConfig:
+def _in_known_time(config: ReplayConfig, known: _Span) -> ReplayConfig:
     """The part of the range in which something can have come: every window of a range is gone through."""
-    known = history.known_span(store)
     if known is None:
         return config
     first_ms, last_ms = known
@@ -143,7 +150,7 @@ def _in_known_time(config: ReplayConfig, store: Store) -> ReplayConfig:
     return replace(config, from_ms=from_ms, to_ms=to_ms) if from_ms < to_ms else config
 
 
-def _plan(config: ReplayConfig, store: Store) -> _Plan:
+def _plan(config: ReplayConfig, store: Store, known: _Span) -> _Plan:
     (from_ms, to_ms), window_ms = config.span, config.fold.window_ms
     if from_ms >= to_ms:
         raise BadSettings("--to must be later than --from")
@@ -160,7 +167,7 @@ def _plan(config: ReplayConfig, store: Store) -> _Plan:
             f"no input record is known that came from {moment(from_ms)} to {moment(to_ms)}:"
             " choose another --from or --to"
         )
-    return _Plan(start_ms, rules, found, begins, left_out)
+    return _Plan(start_ms, known is None or known[0] > start_ms, rules, found, begins, left_out)
 
 
 def _begins(
@@ -219,7 +226,7 @@ class _Run:
         same = fold.window_ms == config.live.window_ms
         states = states_at(before, plan.start_ms, window_ms=fold.window_ms) if same else []
         evaluator = EvaluatorConfig(inputs=frozenset(plan.begins), window_ms=fold.window_ms)
-        self.backtest = Backtest(evaluator, plan.rules, states, start_ms=plan.start_ms)
+        self.backtest = Backtest(evaluator, plan.rules, states, start_ms=plan.start_ms, born=plan.born)
 
     async def go(self, tell: Callable[[float], None]) -> None:
         """Over the whole range, in steps of one window."""
@@ -256,12 +263,16 @@ class _Run:
                     stretch.take(piece)
 
     def _publish(self, clock_ms: int) -> None:
-        from_ms, _ = self._config.span
         self.backtest.add(message for stretch in self.stretches for message in stretch.rows())
         marks = [mark for stretch in self.stretches if (mark := stretch.mark()) is not None]
-        decided = [one for one in self.backtest.decide(marks) if from_ms < one.at_ms <= self.decided_to_ms]
+        decided = [one for one in self.backtest.decide(marks) if self.decided_from_ms < one.at_ms <= self.decided_to_ms]
         final = [message for stretch in self.stretches for message in stretch.final()]
         self._side.add(final, decided, at_ms=clock_ms)
+
+    @property
+    def decided_from_ms(self) -> int:
+        """The grid point before the first one that is decided in the range: when its windows are complete."""
+        return 0 if self._plan.born else self._config.span[0] - self._config.fold.lateness_ms
 
     @property
     def decided_to_ms(self) -> int:

@@ -14,6 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from agents.own_figures import OwnFigures
 from agents.rollup import RollupAgent
 from agents.ticks import Ticker
 from agents.watchdog import Watchdog
@@ -30,8 +31,8 @@ from watchkeeper.supervisor import Command
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "CHAOS_POINTS"
-TICKS = "CHAOS_TICKS"
-"""`off`: the process writes none, as where a log of the past is processed again."""
+MUTE = "CHAOS_MUTE"
+"""`on`: the process adds nothing of its own to the log, as where a log of the past is processed again."""
 
 KILLED = 137
 WATCHDOG_S = 15.0
@@ -115,7 +116,7 @@ def in_the_sink() -> None:
 
 
 def in_the_process() -> None:
-    """Points of the process; a watchdog that has less patience than usual; and perhaps no ticks."""
+    """Points of the process; a watchdog that has less patience than usual; and perhaps nobody who adds to the log."""
 
     @_instead(Ledger, "begun")
     def _(begun: Any, ledger: Ledger, index: int, start: int) -> None:
@@ -148,9 +149,10 @@ def in_the_process() -> None:
         fold(*given)
 
     @_instead(Ticker, "run")
-    async def _(run: Any, ticker: Ticker) -> None:
-        if os.environ.get(TICKS) != "off":
-            await run(ticker)
+    @_instead(OwnFigures, "run")
+    async def _(run: Any, speaker: Ticker | OwnFigures) -> None:
+        if os.environ.get(MUTE) != "on":
+            await run(speaker)
 
     @_instead(Watchdog, "__init__")
     def _(init: Any, *given: Any, **named: Any) -> None:

@@ -169,7 +169,7 @@ class Stage:
         """
         own = {f"WATCHKEEPER_{role.upper()}_METRICS_PORT": "0"}
         if standalone is not None:
-            own = {**self._addresses(), crashing.TICKS: "off", **standalone}
+            own = {**self._addresses(), crashing.MUTE: "on", **standalone}
         module = "watchkeeper" if self.points is None else "tests.chaos.crashing"
         with (self.instance.data_dir / "logs" / f"extra-{role}.log").open("ab") as log:
             return subprocess.Popen(

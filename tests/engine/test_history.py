@@ -133,8 +133,9 @@ def rows(start_ms: int, value: float, *, metric: str = "m", window_ms: int = WIN
     return Rows("r", window_ms, metric, *INPUT[:1], "e1", 0, 0, [row])
 
 
-def backtest(rules: Timeline, states: list[AlertState], *, window_ms: int = WINDOW_MS) -> Backtest:
-    return Backtest(EvaluatorConfig(inputs=frozenset([INPUT]), window_ms=window_ms), rules, states, start_ms=60_000)
+def backtest(rules: Timeline, states: list[AlertState], *, window_ms: int = WINDOW_MS, born: bool = False) -> Backtest:
+    config = EvaluatorConfig(inputs=frozenset([INPUT]), window_ms=window_ms)
+    return Backtest(config, rules, states, start_ms=60_000, born=born)
 
 
 def mark(at_ms: int) -> Mark:
@@ -155,6 +156,13 @@ def test_a_backtest_changes_rules_at_the_point_where_they_were_changed(told_ever
         (90_000, 2, State.FIRING),
     ]
     assert told.evaluated_ms == 120_000
+
+
+@pytest.mark.parametrize(("born", "first_ms"), [(False, 70_000), (True, 90_000)])
+def test_where_the_log_begins_a_backtest_begins_as_the_evaluator_did(born: bool, first_ms: int) -> None:
+    told = backtest(of_file([threshold(warning=50.0)], {}), [], born=born)
+    told.add([rows(60_000, 99.0), rows(70_000, 99.0), rows(80_000, 99.0)])
+    assert {one.at_ms for one in told.decide([mark(90_000)])} == {first_ms}
 
 
 @pytest.mark.parametrize(("version", "expected"), [(3, [State.OK]), (0, [])])

@@ -178,12 +178,25 @@ async def test_the_rules_then_in_force_decide_the_same_transitions_with_the_same
     decided = with_rules(past)
 
     for from_s in (0, 210, 330):
-        outcome = await done(past, chosen(from_ms=START_MS + from_s * 1000, replace=True))
-        behind = [one for one in decided if START_MS + from_s * 1000 < one.at_ms <= outcome.decided_to_ms]
+        from_ms = START_MS + from_s * 1000
+        outcome = await done(past, chosen(from_ms=from_ms, replace=True))
+        behind = [one for one in decided if from_ms - CONFIG.lateness_ms < one.at_ms <= outcome.decided_to_ms]
         assert len(behind) > 4
         assert outcome.transitions == (len(behind), 0, 0)
         more = "SELECT * FROM watchkeeper_replay.again_transitions EXCEPT SELECT * FROM watchkeeper_store.transitions"
         assert past.store.rows(more) == []
+
+
+async def test_ranges_that_follow_each_other_decide_each_transition_once(past: Past) -> None:
+    decided = with_rules(past)
+
+    outcomes = [
+        await done(past, chosen(from_ms=START_MS + from_s * 1000, to_ms=START_MS + to_s * 1000, replace=True))
+        for from_s, to_s in ((0, 210), (210, 330), (330, 1800))
+    ]
+    at_ms = [one.at_ms for one in decided if one.at_ms <= outcomes[-1].decided_to_ms]
+    assert [one.transitions[1:] for one in outcomes] == [(0, 0)] * 3
+    assert sum(one.transitions.equal for one in outcomes) == len(at_ms)
 
 
 async def test_a_file_of_rules_shows_what_they_would_have_decided(past: Past) -> None:
