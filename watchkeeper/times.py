@@ -30,3 +30,15 @@ def moment_ms(option: str, text: str, *, now_ms: int) -> int:
             f"{option} {text!r} is no time: write 2026-11-25T17:00:00Z, or 90min, 2h, 3d for so long ago"
         ) from None
     return max(0, round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000))
+
+
+def range_ms(since: str, until: str, *, now_ms: int) -> tuple[int, int]:
+    """What `--from` and `--to` name, each as `moment_ms` reads it.
+
+    Raises:
+        BadSettings: One is no time, or the range ends before it begins.
+    """
+    from_ms, to_ms = moment_ms("--from", since, now_ms=now_ms), moment_ms("--to", until, now_ms=now_ms)
+    if to_ms <= from_ms:
+        raise BadSettings("--to must be later than --from")
+    return from_ms, to_ms

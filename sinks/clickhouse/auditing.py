@@ -129,16 +129,21 @@ class Auditing:
         return done
 
     def between(self, from_ms: int, to_ms: int, now_ms: int | None = None) -> Round:
-        """Audits all closed hours that a range touches, whatever is known of them. Raises as `round`."""
+        """Audits all closed hours that a range touches. Raises as `round`.
+
+        Hours before the first record came are left out where there is no row of them.
+        """
         [(server_ms,)] = self._store.rows(_NOW)
         now_ms = server_ms if now_ms is None else now_ms
         closed = self.calendar.range(0, now_ms)
         first_ms = max(closed.start, self.calendar.start_of(from_ms))
         starts_ms = range(first_ms, min(to_ms, closed.stop), self.calendar.size_ms)
-        hours = [Hour(topic, start_ms) for start_ms in starts_ms for topic in TOPICS]
         oldest_ms = now_ms - self.calendar.kept_ms
         known, _ = self._known(oldest_ms)
         versions = self._versions(oldest_ms)
+        came_ms = min((self.calendar.start_of(first_ms) for (first_ms,) in self._store.rows(_FIRST)), default=now_ms)
+        some_ms = [start_ms for start_ms in starts_ms if start_ms >= came_ms or start_ms in versions]
+        hours = [Hour(topic, start_ms) for start_ms in some_ms for topic in TOPICS]
         return self._audited(hours, oldest_ms=oldest_ms, known=known, versions=versions, checked_ms=server_ms)
 
     def _audited(

@@ -123,6 +123,14 @@ def test_a_range_is_audited_whatever_is_known_of_it_but_open_hours_are_not(store
     assert rounds.between(NOW_MS - 500_000, NOW_MS + HOUR_MS, NOW_MS).audits == []
 
 
+def test_of_a_range_before_the_first_record_only_hours_that_have_rows_are_audited(store: Store) -> None:
+    log = [*quiet(), record(99, START_MS - 5 * HOUR_MS, sent_ms=START_MS)]
+    Stored(store).both(log)
+    tiers(store)
+    audits = auditing(store).between(START_MS - 90 * HOUR_MS, NOW_MS, NOW_MS).audits
+    assert [one.hour.start_ms - START_MS for one in audits[:: len(INPUTS)]] == [-5 * HOUR_MS, 0, HOUR_MS]
+
+
 def test_nothing_is_due_where_nothing_came(store: Store) -> None:
     done = auditing(store).round(NOW_MS)
     assert (done.audits, done.newest_ms) == ([], None)

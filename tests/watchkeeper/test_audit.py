@@ -17,7 +17,7 @@ from tests.sinks.rollups import HOUR_MS
 from tests.sinks.stored import EPOCH, START_MS, Stored, record, tick
 from tests.watchkeeper.test_lag import status
 from watchkeeper.commands.audit import run
-from watchkeeper.times import moment_ms
+from watchkeeper.times import moment_ms, range_ms
 from watchkeeper.words import moment
 
 
@@ -57,6 +57,12 @@ def test_a_time_on_the_command_line_is_a_moment_or_so_long_ago(text: str, at_ms:
 def test_what_is_no_time_is_refused_with_what_may_be_written(text: str) -> None:
     with pytest.raises(BadSettings, match=r"--from .* is no time: write 2026-"):
         moment_ms("--from", text, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("until", ["2h", "90min"])
+def test_a_range_that_ends_before_it_has_begun_is_refused(until: str) -> None:
+    with pytest.raises(BadSettings, match="--to must be later than --from"):
+        range_ms("90min", until, now_ms=NOW_MS)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from sinks.clickhouse.migrate import Retention
 from watchkeeper import addresses
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.sources import Loaded, Nested, load
-from watchkeeper.times import moment_ms
+from watchkeeper.times import range_ms
 from watchkeeper.words import moment
 
 EQUAL, DIFFERENT = 0, 1
@@ -29,13 +29,12 @@ def run(arguments: Nested, config: Path | None, *, since: str, until: str, as_js
     """Audits the hours of a range and prints what was found; the exit code: 1 if something differs.
 
     Raises:
-        BadSettings: A time cannot be read.
+        BadSettings: The range cannot be read.
         StoreUnavailable: ClickHouse is away.
         BrokerUnavailable: Kafka is, which tells the present incarnation of the topics.
     """
     loaded, now_ms = load(arguments, config=config), time.time_ns() // 1_000_000
-    from_ms = moment_ms("--from", since, now_ms=now_ms)
-    to_ms = moment_ms("--to", until, now_ms=now_ms)
+    from_ms, to_ms = range_ms(since, until, now_ms=now_ms)
     done = _audited(loaded, from_ms, to_ms)
     size_ms = loaded.settings.sink.audit_period_s * 1000
     rows = sorted([*map(_found, done.audits), *(_waiting(hour, why) for hour, why in done.waiting.items())], key=_order)

@@ -18,7 +18,7 @@ from watchkeeper.bars import bar
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.redrive import RedriveConfig, Tell, redriver
 from watchkeeper.sources import Loaded, Nested, load
-from watchkeeper.times import moment_ms
+from watchkeeper.times import range_ms
 from watchkeeper.words import counted, moment
 
 SHOWN = 50
@@ -62,14 +62,13 @@ def selection(topic: str, reason: str, *, since: str, until: str, ids: Sequence[
     """Which letters are meant.
 
     Raises:
-        BadSettings: There is no such topic, reason or time.
+        BadSettings: There is no such topic, reason or range.
     """
     if topic and topic not in BY_NAME:
         raise BadSettings(f"--topic {topic} is none of {', '.join(BY_NAME)}")
     if reason and reason not in list(Reason):
         raise BadSettings(f"--reason {reason} is none of {', '.join(Reason)}")
-    now = now_ms()
-    from_ms, to_ms = (moment_ms(name, text, now_ms=now) for name, text in (("--from", since), ("--to", until)))
+    from_ms, to_ms = range_ms(since, until, now_ms=now_ms())
     return Selection(topic=topic, reason=reason, from_ms=from_ms, to_ms=to_ms, ids=ids)
 
 

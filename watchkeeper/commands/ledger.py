@@ -18,7 +18,7 @@ from watchkeeper.commands.output import json_lines, table
 from watchkeeper.commands.roles import fold_rules
 from watchkeeper.ledger import Question, Report, ledger
 from watchkeeper.sources import Loaded, Nested, load
-from watchkeeper.times import moment_ms
+from watchkeeper.times import range_ms
 from watchkeeper.words import counted, moment
 
 BALANCED, NOT_BALANCED = 0, 1
@@ -32,13 +32,12 @@ def run(arguments: Nested, config: Path | None, *, topics: Sequence[str], since:
     """Compares the stages and prints what does not balance; the exit code: 1 if something does not.
 
     Raises:
-        BadSettings: A time cannot be read, or a topic is none of the input topics.
+        BadSettings: The range cannot be read, or a topic is none of the input topics.
         StoreUnavailable: ClickHouse is away.
         BrokerUnavailable: Kafka is.
     """
     loaded, now_ms = load(arguments, config=config), time.time_ns() // 1_000_000
-    from_ms = moment_ms("--from", since, now_ms=now_ms)
-    to_ms = moment_ms("--to", until, now_ms=now_ms)
+    from_ms, to_ms = range_ms(since, until, now_ms=now_ms)
     report = asyncio.run(_asked(loaded, _known(topics), from_ms, to_ms))
     if as_json:
         json_lines(_documents(report))

@@ -18,7 +18,7 @@ from watchkeeper.commands.roles import fold_rules
 from watchkeeper.replay import Outcome, ReplayConfig, Source, replay
 from watchkeeper.rules_file import load_rules
 from watchkeeper.sources import Loaded, Nested, load
-from watchkeeper.times import moment_ms
+from watchkeeper.times import range_ms
 from watchkeeper.words import counted, moment
 
 TIMEOUT_S = 300.0
@@ -50,12 +50,13 @@ def run(
     """
     side.checked_name(name)
     loaded, now = load(arguments, config=config), now_ms()
+    from_ms, to_ms = range_ms(since, until, now_ms=now)
     live = fold_rules(loaded.settings)
     chosen = ReplayConfig(
         name=name,
         replace=replaces,
-        from_ms=moment_ms("--from", since, now_ms=now),
-        to_ms=moment_ms("--to", until, now_ms=now),
+        from_ms=from_ms,
+        to_ms=to_ms,
         live=live,
         fold=_definition(live, window_s, lateness_ms),
         rules=load_rules(rules).rules if rules is not None else None,

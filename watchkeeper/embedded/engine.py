@@ -125,7 +125,9 @@ class Engine:
             Refused: With ClickHouse's code and words.
         """
         plan = read(statement.text)
-        if self._stopping or not self._slots.acquire(timeout=WAIT_S):
+        if self._stopping:
+            raise refusal(236, "ABORTED", "The server is shutting down")
+        if not self._slots.acquire(timeout=WAIT_S):
             raise refusal(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"Too many simultaneous queries, limit {MAX_RUNNING}")
         try:
             with _in_its_words():
