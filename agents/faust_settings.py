@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from connect.kafka import METADATA_MAX_AGE_MS
+
 SETTINGS: Mapping[str, Any] = {
     # The default restarts an agent after an exception and goes on with the next batch: the failed one would be lost.
     "agent_supervisor": "mode.CrashingSupervisor",
@@ -14,6 +16,7 @@ SETTINGS: Mapping[str, Any] = {
     # It would bind all addresses, without authentication.
     "web_enabled": False,
     "consumer_auto_offset_reset": "earliest",
+    "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
     # Batches of all partitions together.
     "stream_buffer_maxsize": 16,
     # Of each partition: a fetch is handed over as a whole.

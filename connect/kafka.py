@@ -44,6 +44,9 @@ LINGER_MS = 10
 MAX_BATCH_BYTES = 256 * 1024
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 MAX_PARTITION_FETCH_BYTES = 1024 * 1024
+METADATA_MAX_AGE_MS = 10_000
+"""A broker that has just started may not tell all topics yet: a group that is formed then is assigned nothing of them,
+until one of its members asks again."""
 
 
 def producer(config: KafkaConfig, **options: Any) -> AIOKafkaProducer:
@@ -161,6 +164,7 @@ def consumer(config: KafkaConfig, *topics: str, group_id: str | None = None, **o
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
             "max_partition_fetch_bytes": MAX_PARTITION_FETCH_BYTES,
+            "metadata_max_age_ms": METADATA_MAX_AGE_MS,
             **options,
         },
     )

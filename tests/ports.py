@@ -8,7 +8,7 @@ from contextlib import ExitStack
 FIRST, LAST = 10_000, 32_000
 """Below 32768, from where on Linux gives ports to outgoing connections: none takes that of a killed service."""
 
-WORKERS = 4
+WORKERS = 8
 
 
 def free_ports(count: int = 1) -> int:

@@ -23,6 +23,7 @@ from mode.supervisors import CrashingSupervisor
 
 from agents.faust_settings import SETTINGS
 from agents.runtime import BatchConsumer, BatchTransport
+from connect.kafka import METADATA_MAX_AGE_MS
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,9 @@ def test_a_crash_of_an_agent_reaches_the_worker() -> None:
 def test_faust_knows_every_setting_that_it_is_given(tmp_path: object) -> None:
     app = faust.App("contract", broker="kafka://127.0.0.1:1", datadir=str(tmp_path), **SETTINGS)
     assert app.conf.stream_buffer_maxsize == SETTINGS["stream_buffer_maxsize"]
+    # See tests/connect/test_assignment.py.
+    assert app.conf.consumer_metadata_max_age_ms == METADATA_MAX_AGE_MS
+    assert "metadata_max_age_ms=conf.consumer_metadata_max_age_ms" in inspect.getsource(driver)
     assert app.conf.broker_max_poll_interval == SETTINGS["broker_max_poll_interval"]
     assert app.conf.web_enabled is False
     assert app.conf.stream_wait_empty is False

@@ -96,7 +96,8 @@ def main() -> int:
     (asked.folder / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
     if not (data / "meta.properties").is_file():
         cluster = asked.cluster or base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-        format_it = [*program, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
+        # It may begin with a hyphen.
+        format_it = [*program, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
         if code := subprocess.run(format_it, stdout=subprocess.DEVNULL, check=False).returncode:
             return code
     os.execv(program[0], [*program, "kafka.Kafka", str(settings)])  # noqa: S606  (this process becomes it)
