@@ -21,7 +21,7 @@ async def test_a_worker_whose_topic_is_deleted_ends_and_its_last_word_is_the_rea
         async def reads() -> bool:
             return "folding from" in worker.said()
 
-        await eventually("it reads", reads)
+        await eventually("it reads", reads, within_s=60)
         async with client(kafka) as admin:
             await admin.delete_topics(["logs"])
         assert await worker.ended() == 1
