@@ -25,7 +25,7 @@ from schemas.deadletters import MAX_KEPT_BYTES  # noqa: E402
 from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS  # noqa: E402
 from schemas.records import MAX_RECORD_BYTES  # noqa: E402
 from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS  # noqa: E402
-from schemas.rules import WINDOW_MS, AbsenceRule, ThresholdRule  # noqa: E402
+from schemas.rules import WINDOW_MS, AbsenceRule, RatioRule, ThresholdRule  # noqa: E402
 from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
 from tests.connect.brokers import ABILITIES  # noqa: E402
@@ -206,6 +206,7 @@ def documents() -> dict[Path, str]:
         "decisions": decisions_table(),
         "rule-fields": rule_fields(ThresholdRule, shared=True),
         "threshold-fields": rule_fields(ThresholdRule, shared=False),
+        "ratio-fields": rule_fields(RatioRule, shared=False),
         "absence-fields": rule_fields(AbsenceRule, shared=False),
     }
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))):

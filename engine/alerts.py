@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from engine.rules import Judgement, Reading, judge
+from engine.rules import Judgement, Reading, judge, measured
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
 from schemas.dimensions import canonical, fingerprint
-from schemas.rules import WINDOW_MS, AbsenceRule, Rule, ThresholdRule
+from schemas.rules import WINDOW_MS, AbsenceRule, Compared, Rule
 
 _RAISED = (State.FIRING, State.RECOVERING)
 _RANK = {Severity.NONE: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
@@ -67,7 +67,7 @@ def step(before: AlertState, reading: Reading, rule: Rule, moment: Moment) -> Al
     judged = _judged(rule, reading, silent, moment)
     state = before.resume if before.state is State.STALE and silent == 0 else before.state
     following = _following(before, state, rule, judged, moment)
-    if isinstance(rule, ThresholdRule) and _stale(before, rule, silent, moment):
+    if isinstance(rule, Compared) and _stale(before, rule, silent, moment):
         following = _Next(State.STALE, before.severity, before.good_windows)
     elif forgotten(rule, silent, moment.window_ms) and not moment.partial:
         following = _Next(State.OK, Severity.NONE)
@@ -79,7 +79,7 @@ def forgotten(rule: Rule, silent_windows: int, window_ms: int) -> bool:
     return isinstance(rule, AbsenceRule) and silent_windows * window_ms >= max(rule.forget_after_ms, window_ms)
 
 
-def _stale(before: AlertState, rule: ThresholdRule, silent: int, moment: Moment) -> bool:
+def _stale(before: AlertState, rule: Compared, silent: int, moment: Moment) -> bool:
     if before.state is State.STALE:
         return silent > 0
     return (
@@ -98,7 +98,7 @@ def _judged(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgem
         return Judgement(Severity.NONE, good=True, threshold=rule.after_ms / 1000)
     if reading.outcome is not Outcome.VALUE or reading.value is None:
         return None
-    return judge(rule, reading.value)
+    return judge(rule, reading.value, reading.surely)
 
 
 def _following(before: AlertState, state: State, rule: Rule, judged: Judgement | None, moment: Moment) -> _Next:
@@ -121,14 +121,12 @@ def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, m
         severity = before.severity
     if state in _RAISED:
         return _Next(State.FIRING, severity)
-    wait_ms = rule.for_ms if isinstance(rule, ThresholdRule) else 0
+    wait_ms = rule.for_ms if isinstance(rule, Compared) else 0
     # What waits to be raised must have held all the time: silence, or a stop, and it waits anew.
     since_ms = before.since_ms if before.state is State.PENDING and not moment.unseen else moment.at_ms
     if state is State.OK:
         return (
-            _Next(State.PENDING, severity)
-            if wait_ms or isinstance(rule, ThresholdRule)
-            else _Next(State.FIRING, severity)
+            _Next(State.PENDING, severity) if wait_ms or isinstance(rule, Compared) else _Next(State.FIRING, severity)
         )
     return _Next(State.FIRING if moment.at_ms - since_ms >= wait_ms else State.PENDING, severity)
 
@@ -158,7 +156,7 @@ def _moved(
     waits_anew = moment.unseen and following.state is State.PENDING
     # A rule that waits for nothing still passes through pending, so that consumers see one order of states.
     steps = [following.state]
-    if opened and following.state is State.PENDING and isinstance(rule, ThresholdRule) and rule.for_ms == 0:
+    if opened and following.state is State.PENDING and isinstance(rule, Compared) and rule.for_ms == 0:
         steps = [State.PENDING, State.FIRING]
     escalated = not changed and following.state in _RAISED and following.severity is not before.severity
     transitions: list[Transition] = []
@@ -256,7 +254,7 @@ def summary(
         return silent if state in (State.FIRING, State.PENDING) else f"{rule.metric} from {who} is back"
     if value is None or threshold is None:
         return f"{rule.metric} of {who}: {state}"
-    told = f"{rule.metric} {rule.aggregate} {value:.6g}"
+    told = f"{measured(rule)} {value:.6g}"
     if state in (State.OK, State.RECOVERING):
         return f"{told} is back from {rule.direction} {threshold:g} on {who}"
     held = f" for {rule.for_ms / 1000:g} s" if state is State.FIRING and rule.for_ms else ""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from engine.alerts import Moment, forgotten, new_alert, step, withdrawn
 from engine.combine import Combined
 from engine.held import Held
-from engine.rules import Reading, entity_of, read, selects
+from engine.rules import Reading, entity_of, metrics_of, read, read_ratio, selects
 from engine.watermarks import Complete, Input, Watermarks
 from schemas.alerts import AlertState, Outcome, State
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Mark, Rows
-from schemas.rules import WINDOW_MS, AbsenceRule, Rule, ThresholdRule
+from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule
 from schemas.samples import Kind
 
 Entity = tuple[tuple[str, str], ...]
@@ -74,7 +74,7 @@ class Evaluator:
             if id_ not in enabled:
                 self._withdrawn.append((before, "was disabled" if id_ in rules else "was removed"))
         self._rules = enabled
-        self._held.keep_only({versioned.rule.metric for versioned in enabled.values()})
+        self._held.keep_only({metric for versioned in enabled.values() for metric in metrics_of(versioned.rule)})
 
     def restore(self, states: Iterable[AlertState], evaluated_ms: int | None) -> None:
         """What an earlier evaluator knew. Grid points after `evaluated_ms` are evaluated again.
@@ -99,7 +99,7 @@ class Evaluator:
 
     def reads(self, metric: str) -> bool:
         """Whether a rule looks at a metric."""
-        return any(versioned.rule.metric == metric for versioned in self._rules.values())
+        return any(metric in metrics_of(versioned.rule) for versioned in self._rules.values())
 
     def add_mark(self, mark: Mark) -> None:
         """The watermark of one input partition."""
@@ -122,7 +122,7 @@ class Evaluator:
     def _span_ms(self, rule: Rule) -> int:
         """How far back a rule looks: over whole windows."""
         window_ms = self._config.window_ms
-        return -(-rule.over_ms // window_ms) * window_ms if isinstance(rule, ThresholdRule) else window_ms
+        return -(-rule.over_ms // window_ms) * window_ms if isinstance(rule, Compared) else window_ms
 
     @property
     def firing(self) -> list[AlertState]:
@@ -197,16 +197,27 @@ class Evaluator:
         return changed
 
     def _readings(self, rule: Rule, at_ms: int) -> dict[Entity, Reading]:
-        span_ms = self._span_ms(rule)
-        groups: dict[Entity, list[tuple[Kind, Combined]]] = {}
-        for series in self._held.series(rule.metric):
-            if selects(rule, rule.metric, series.labels):
-                combined = series.over(at_ms - span_ms, at_ms)
-                if combined is not None:
-                    groups.setdefault(canonical(entity_of(rule, series.labels)), []).append((series.kind, combined))
+        if isinstance(rule, RatioRule):
+            bad = self._groups(rule, rule.metric, {**rule.where, **rule.bad}, at_ms)
+            total = self._groups(rule, rule.total, rule.where, at_ms)
+            return {entity: read_ratio(rule, bad.get(entity, []), some) for entity, some in total.items()}
+        groups = self._groups(rule, rule.metric, rule.where, at_ms)
         if isinstance(rule, AbsenceRule):
             return {entity: Reading(Outcome.VALUE) for entity in groups}
         return {entity: read(rule, some) for entity, some in groups.items()}
+
+    def _groups(
+        self, rule: Rule, metric: str, where: Mapping[str, str], at_ms: int
+    ) -> dict[Entity, list[tuple[Kind, Combined]]]:
+        """What each entity's series hold that have these dimensions, over the time that the rule looks back."""
+        span_ms = self._span_ms(rule)
+        groups: dict[Entity, list[tuple[Kind, Combined]]] = {}
+        for series in self._held.series(metric):
+            if selects(where, series.labels):
+                combined = series.over(at_ms - span_ms, at_ms)
+                if combined is not None:
+                    groups.setdefault(canonical(entity_of(rule, series.labels)), []).append((series.kind, combined))
+        return groups
 
 
 def _differs(before: AlertState, after: AlertState) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from engine.evaluator import VersionedRule
 from schemas.alerts import AlertState, State, Transition
 from schemas.control import RuleApplied, RuleControl
-from schemas.rules import AbsenceRule, Rule, ThresholdRule
+from schemas.rules import AbsenceRule, Compared, Rule
 
 MAX_WARM_UP_MS = 3_600_000
 """How long before its range a replay evaluates at most, so that counts of windows are what they were."""
@@ -116,7 +116,7 @@ def states_at(transitions: Iterable[Transition], at_ms: int, *, window_ms: int) 
 
 def look_back_ms(rules: Iterable[Rule], window_ms: int) -> int:
     """How far before an evaluation time the rows lie that these rules look at."""
-    return max([window_ms, *(rule.over_ms for rule in rules if isinstance(rule, ThresholdRule))])
+    return max([window_ms, *(rule.over_ms for rule in rules if isinstance(rule, Compared))])
 
 
 def warm_up_ms(rules: Iterable[Rule], window_ms: int) -> int:

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from engine.combine import Combined, merge
 from schemas.alerts import Outcome, Severity
-from schemas.rules import WINDOW_MS, AbsenceRule, Rule, ThresholdRule
+from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule, ThresholdRule
 from schemas.samples import Kind
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -16,10 +17,15 @@ LATENESS_MS, DELIVERY_MS = 2_000, 2_000
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What evaluating gave: a value where the outcome is `value`."""
+    """What evaluating gave: a value where the outcome is `value`.
+
+    Attributes:
+        surely: What the value is at least, as sure as the rule wants to be; None: the value is exact.
+    """
 
     outcome: Outcome
     value: float | None = None
+    surely: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +43,14 @@ class Judgement:
     threshold: float | None
 
 
-def selects(rule: Rule, metric: str, labels: Mapping[str, str]) -> bool:
-    """Whether a series belongs to a rule. `labels` are its dimensions, with its source as `source`."""
-    return metric == rule.metric and all(labels.get(name) == value for name, value in rule.where.items())
+def metrics_of(rule: Rule) -> tuple[str, ...]:
+    """The metrics that a rule looks at."""
+    return (rule.metric, rule.total) if isinstance(rule, RatioRule) else (rule.metric,)
+
+
+def selects(where: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether a series has these dimensions. `labels` are its own, with its source as `source`."""
+    return all(labels.get(name) == value for name, value in where.items())
 
 
 def entity_of(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
@@ -64,8 +75,7 @@ def _aggregate(rule: ThresholdRule, series: Sequence[tuple[Kind, Combined]]) -> 
     if name in QUANTILES:
         return _merged(series).quantile(QUANTILES[name])
     if name == "rate":
-        grown = sum(one.increase if kind is Kind.CUMULATIVE else one.sum for kind, one in series)
-        return grown / (rule.over_ms / 1000)
+        return _counted(series) / (rule.over_ms / 1000)
     if name == "change":
         return sum(one.last - one.first for _, one in series)
     if name == "last":
@@ -74,6 +84,48 @@ def _aggregate(rule: ThresholdRule, series: Sequence[tuple[Kind, Combined]]) -> 
     if name == "avg":
         return whole.sum / whole.n if whole.n else None
     return {"sum": whole.sum, "min": whole.min, "max": whole.max, "count": float(whole.n)}[name]
+
+
+def read_ratio(
+    rule: RatioRule, bad: Sequence[tuple[Kind, Combined]], total: Sequence[tuple[Kind, Combined]]
+) -> Reading:
+    """The part of one entity that went wrong: nothing of nothing is undefined, and so is a part of too little.
+
+    Args:
+        bad: Series that count what went wrong; none: nothing did.
+        total: Series that count everything.
+    """
+    if not total:
+        return Reading(Outcome.NO_DATA)
+    wrong, whole = _counted(bad), _counted(total)
+    if not (math.isfinite(wrong) and math.isfinite(whole)) or wrong < 0 or whole < 0:
+        return Reading(Outcome.ERROR)
+    # A window may tell of what went wrong before it tells that it happened at all.
+    whole = max(whole, wrong)
+    if whole < rule.at_least:
+        return Reading(Outcome.UNDEFINED)
+    surely = wilson_lower_bound(wrong, whole, confidence=rule.confidence)
+    return Reading(Outcome.VALUE, rounded(wrong / whole), rounded(surely))
+
+
+def wilson_lower_bound(wrong: float, whole: float, *, confidence: float) -> float:
+    """What a part is at least, of which a sample was seen: the lower end of the score interval, one-sided.
+
+    E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
+
+    Args:
+        wrong: How much of the sample, 0 to `whole`.
+        whole: Size of the sample, above 0.
+        confidence: How sure that the part is not smaller, 0.5 to 1.
+    """
+    z, part = NormalDist().inv_cdf(confidence), wrong / whole
+    spread = z * math.sqrt(part * (1 - part) / whole + (z / (2 * whole)) ** 2)
+    return max(0.0, (part + z * z / (2 * whole) - spread) / (1 + z * z / whole))
+
+
+def _counted(series: Sequence[tuple[Kind, Combined]]) -> float:
+    """What was counted by all of them."""
+    return sum(one.increase if kind is Kind.CUMULATIVE else one.sum for kind, one in series)
 
 
 def _merged(series: Sequence[tuple[Kind, Combined]]) -> Combined:
@@ -88,10 +140,15 @@ def rounded(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-def judge(rule: ThresholdRule, value: float) -> Judgement:
-    """Holds a value against the thresholds."""
+def judge(rule: Compared, value: float, surely: float | None = None) -> Judgement:
+    """Holds a value against the thresholds.
+
+    Args:
+        surely: What it is at least: that must lie beyond a threshold, where it is given.
+    """
+    known = value if surely is None else surely
     for severity, threshold in ((Severity.CRITICAL, rule.critical), (Severity.WARNING, rule.warning)):
-        if threshold is not None and _beyond(rule, value, threshold):
+        if threshold is not None and _beyond(rule, known, threshold):
             return Judgement(severity, good=False, threshold=threshold)
     lowest = rule.warning if rule.warning is not None else rule.critical
     limit = lowest if lowest is not None else 0.0
@@ -100,8 +157,16 @@ def judge(rule: ThresholdRule, value: float) -> Judgement:
     return Judgement(Severity.NONE, good=back, threshold=limit)
 
 
-def _beyond(rule: ThresholdRule, value: float, threshold: float) -> bool:
+def _beyond(rule: Compared, value: float, threshold: float) -> bool:
     return value > threshold if rule.direction == "above" else value < threshold
+
+
+def measured(rule: Compared) -> str:
+    """What a rule compares, in a few words."""
+    if isinstance(rule, ThresholdRule):
+        return f"{rule.metric} {rule.aggregate}"
+    only = ", ".join(f"{name}={value}" for name, value in rule.bad.items())
+    return f"{rule.metric}{f' with {only}' if only else ''} of {rule.total}"
 
 
 def worst_case_delay_ms(rule: Rule) -> int:

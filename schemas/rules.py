@@ -51,15 +51,8 @@ class _Rule(Wire):
     enabled: bool = Field(default=True, description="A rule that is off ends its alerts.")
 
 
-class ThresholdRule(_Rule):
-    """Fires when an aggregate of a metric stays beyond a threshold."""
-
-    kind: Literal["threshold"] = Field(default="threshold", description="`threshold`.")
-    aggregate: Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"] = (
-        Field(default="avg", description="What of the values of all series of an alert is compared.")
-    )
-    over_ms: Duration = Field(default=WINDOW_MS, alias="over", description="How far back the aggregate looks.")
-    direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
+class _ComparedRule(_Rule):
+    over_ms: Duration = Field(default=WINDOW_MS, alias="over", description="How far back the rule looks.")
     warning: Finite | None = Field(
         default=None, description="Threshold of a warning; this or `critical` must be given."
     )
@@ -73,16 +66,70 @@ class ThresholdRule(_Rule):
     )
 
     @model_validator(mode="after")
-    def _coherent(self) -> Self:
+    def _has_a_threshold(self) -> Self:
         if self.warning is None and self.critical is None:
             raise ValueError("give warning, critical, or both")
         if self.over_ms < WINDOW_MS or self.over_ms % WINDOW_MS:
             raise ValueError(f"over must be a multiple of {WINDOW_MS // 1000}s")
-        if self.warning is not None and self.critical is not None:
-            ordered = self.warning <= self.critical if self.direction == "above" else self.warning >= self.critical
-            if not ordered:
-                raise ValueError(f"critical must lie {self.direction} warning")
         return self
+
+    def _require_order(self, direction: str) -> None:
+        if self.warning is not None and self.critical is not None:
+            ordered = self.warning <= self.critical if direction == "above" else self.warning >= self.critical
+            if not ordered:
+                raise ValueError(f"critical must lie {direction} warning")
+
+
+class ThresholdRule(_ComparedRule):
+    """Fires when an aggregate of a metric stays beyond a threshold."""
+
+    kind: Literal["threshold"] = Field(default="threshold", description="`threshold`.")
+    aggregate: Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"] = (
+        Field(default="avg", description="What of the values of all series of an alert is compared.")
+    )
+    direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        self._require_order(self.direction)
+        return self
+
+
+class RatioRule(_ComparedRule):
+    """Fires when too large a part of what happened went wrong, and enough happened to be sure of it."""
+
+    kind: Literal["ratio"] = Field(default="ratio", description="`ratio`.")
+    bad: Dimensions = Field(
+        default_factory=dict, description="Of `metric` only series with these dimensions count what went wrong."
+    )
+    of: MetricName | None = Field(
+        default=None, description="Metric that counts everything that happened; without it `metric` does."
+    )
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = Field(
+        default=0.95, description="How sure it must be that the part is larger than the threshold."
+    )
+    at_least: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        default=10, description="Where less than so much happened, nothing is said."
+    )
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        self._require_order("above")
+        if self.total == self.metric and not self.bad:
+            raise ValueError("say what went wrong: give bad, or of, or both")
+        if any(limit is not None and not 0 <= limit < 1 for limit in (self.warning, self.critical)):
+            raise ValueError("a threshold is a part: from 0 up to, and without, 1")
+        return self
+
+    @property
+    def total(self) -> str:
+        """The metric that counts everything."""
+        return self.of if self.of is not None else self.metric
+
+    @property
+    def direction(self) -> Literal["above"]:
+        """As of a threshold."""
+        return "above"
 
 
 class AbsenceRule(_Rule):
@@ -98,7 +145,11 @@ class AbsenceRule(_Rule):
     severity: Severity = Field(default=Severity.CRITICAL, strict=False, description="Severity of the alert.")
 
 
-Rule = Annotated[ThresholdRule | AbsenceRule, Field(discriminator="kind")]
+Compared = ThresholdRule | RatioRule
+"""Kinds whose value is held against thresholds."""
+
+Rule = Annotated[ThresholdRule | RatioRule | AbsenceRule, Field(discriminator="kind")]
+KINDS = ("threshold", "ratio", "absence")
 
 
 class RuleFile(Wire):

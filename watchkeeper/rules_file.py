@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas.alerts import Severity
 from schemas.errors import BadSettings
-from schemas.rules import AbsenceRule, RuleFile
+from schemas.rules import KINDS, AbsenceRule, RuleFile
 
 MAX_BYTES = 1_048_576
 
@@ -90,12 +90,12 @@ def _unfit(file: RuleFile) -> Iterator[tuple[tuple[int | str, ...], str]]:
 
 
 def _what(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"] if part not in ("threshold", "absence"))
+    place = ".".join(str(part) for part in fault["loc"] if part not in KINDS)
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = "there is no such field; see docs/rules.md for those that there are"
     elif fault["type"] == "union_tag_not_found":
-        message = "say which kind of rule it is: kind: threshold, or kind: absence"
+        message = f"say which kind of rule it is: kind: {', kind: '.join(KINDS[:-1])}, or kind: {KINDS[-1]}"
     elif fault["type"] == "missing":
         message = "this field is required"
     elif not place:
@@ -113,7 +113,7 @@ def _line(node: Any, place: tuple[int | str, ...]) -> int:
             break
         line = node.start_mark.line + 1
         child = _child(node, part)
-        node = child if child is not None else (node if part in ("threshold", "absence") else None)
+        node = child if child is not None else (node if part in KINDS else None)
     return node.start_mark.line + 1 if node is not None else line
 
 

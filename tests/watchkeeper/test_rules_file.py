@@ -31,6 +31,14 @@ GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"
                 "f:7: rules.0.colour: there is no such field; see docs/rules.md for those that there are",
             ],
         ),
+        (
+            f"{HEAD}- id: a\n  metric: m\n",
+            ["f:3: rules.0: say which kind of rule it is: kind: threshold, kind: ratio, or kind: absence"],
+        ),
+        (
+            f"{HEAD}- id: a\n  kind: ratio\n  metric: m\n  warning: 2\n  bad: 7\n",
+            ["f:7: rules.0.bad: Input should be a valid dictionary, not 7"],
+        ),
         ("version: 2001-99-99\n", ["f:1: this is not YAML: month must be in 1..12"]),
         ("a: [\n", ["f:2: this is not YAML: expected the node content, but found '<stream end>'"]),
         (f"{HEAD}- &r [*r]\n", ["f:3: rules.0: Input should be a valid dictionary or object to extract fields from"]),

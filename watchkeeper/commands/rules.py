@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from connect.config import KafkaConfig
-from engine.rules import worst_case_delay
+from engine.rules import measured, worst_case_delay
 from schemas.rules import AbsenceRule, Rule, RuleFile
 from watchkeeper import addresses, control
 from watchkeeper.commands.output import json_lines, table
@@ -45,7 +45,7 @@ def condition(rule: Rule) -> str:
         if limit is not None
     ]
     held = f" for {_seconds(rule.for_ms)}" if rule.for_ms else ""
-    return f"{rule.aggregate}({rule.metric}, {_seconds(rule.over_ms)}) {rule.direction} {', '.join(limits)}{held}"
+    return f"{measured(rule)} over {_seconds(rule.over_ms)} {rule.direction} {', '.join(limits)}{held}"
 
 
 def check(path: Path) -> None:
