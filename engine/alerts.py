@@ -36,6 +36,7 @@ class _Next:
     state: State
     severity: Severity
     good_windows: int = 0
+    breaches: int = 0
 
 
 def alert_id(rule: str, entity: dict[str, str]) -> str:
@@ -102,33 +103,40 @@ def _judged(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgem
 
 
 def _following(before: AlertState, state: State, rule: Rule, judged: Judgement | None, moment: Moment) -> _Next:
-    same = _Next(state, before.severity, before.good_windows)
+    recent = _recent(before, rule, moment)
+    same = _Next(state, before.severity, before.good_windows, recent)
     if judged is None or (isinstance(rule, AbsenceRule) and moment.partial):
         return same
     if judged.severity is not Severity.NONE:
-        return _breached(before, state, rule, judged, moment)
-    if moment.partial:
-        return _Next(state, before.severity, 0)
+        return _breached(before, state, rule, judged, moment, recent | 1)
+    if moment.partial or (state is State.PENDING and recent):
+        return _Next(state, before.severity, 0, recent)
     if not judged.good:
         # Between the threshold and the way back: what is raised stays, what waits to be raised has not held.
         return _Next(State.OK, Severity.NONE) if state is State.PENDING else _Next(state, before.severity, 0)
     return _better(before, state, rule)
 
 
-def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, moment: Moment) -> _Next:
+def _recent(before: AlertState, rule: Rule, moment: Moment) -> int:
+    """Which of the windows before this one count: none of those before a silence, or that nobody saw."""
+    if before.state is not State.PENDING or moment.unseen or not isinstance(rule, Compared):
+        return 0
+    return (before.breaches << 1) & ((1 << rule.windows) - 1)
+
+
+def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, moment: Moment, breaches: int) -> _Next:
     severity = judged.severity
     if moment.partial and _RANK[severity] < _RANK[before.severity]:
         severity = before.severity
     if state in _RAISED:
         return _Next(State.FIRING, severity)
-    wait_ms = rule.for_ms if isinstance(rule, Compared) else 0
+    wait_ms, enough = (rule.for_ms, rule.breaches) if isinstance(rule, Compared) else (0, 1)
     # What waits to be raised must have held all the time: silence, or a stop, and it waits anew.
     since_ms = before.since_ms if before.state is State.PENDING and not moment.unseen else moment.at_ms
     if state is State.OK:
-        return (
-            _Next(State.PENDING, severity) if wait_ms or isinstance(rule, Compared) else _Next(State.FIRING, severity)
-        )
-    return _Next(State.FIRING if moment.at_ms - since_ms >= wait_ms else State.PENDING, severity)
+        return _Next(State.PENDING if isinstance(rule, Compared) else State.FIRING, severity, breaches=breaches)
+    fires = moment.at_ms - since_ms >= wait_ms and breaches.bit_count() >= enough
+    return _Next(State.FIRING if fires else State.PENDING, severity, breaches=breaches)
 
 
 def _better(before: AlertState, state: State, rule: Rule) -> _Next:
@@ -156,7 +164,8 @@ def _moved(
     waits_anew = moment.unseen and following.state is State.PENDING
     # A rule that waits for nothing still passes through pending, so that consumers see one order of states.
     steps = [following.state]
-    if opened and following.state is State.PENDING and isinstance(rule, Compared) and rule.for_ms == 0:
+    at_once = isinstance(rule, Compared) and rule.for_ms == 0 and rule.breaches == 1
+    if opened and following.state is State.PENDING and at_once:
         steps = [State.PENDING, State.FIRING]
     escalated = not changed and following.state in _RAISED and following.severity is not before.severity
     transitions: list[Transition] = []
@@ -178,6 +187,7 @@ def _moved(
             "since_ms": moment.at_ms if changed or waits_anew else before.since_ms,
             "evaluated_ms": moment.at_ms,
             "good_windows": following.good_windows,
+            "breaches": following.breaches if steps[-1] is State.PENDING else 0,
             "silent_windows": silent,
             "resume": before.state if following.state is State.STALE and changed else before.resume,
             "unsent": transitions,
@@ -257,5 +267,11 @@ def summary(
     told = f"{measured(rule)} {value:.6g}"
     if state in (State.OK, State.RECOVERING):
         return f"{told} is back from {rule.direction} {threshold:g} on {who}"
-    held = f" for {rule.for_ms / 1000:g} s" if state is State.FIRING and rule.for_ms else ""
+    held = _held(rule) if state is State.FIRING else ""
     return f"{told} {rule.direction} {severity} {threshold:g}{held} on {who}"
+
+
+def _held(rule: Compared) -> str:
+    if rule.windows > 1:
+        return f" in {rule.breaches} of {rule.windows} windows"
+    return f" for {rule.for_ms / 1000:g} s" if rule.for_ms else ""

@@ -224,8 +224,12 @@ def _differs(before: AlertState, after: AlertState) -> bool:
     """Whether a restart must know of it: transitions, severity, a new wait, and windows that an alert counts."""
     if after.unsent or after.severity is not before.severity or after.since_ms != before.since_ms:
         return True
-    counted = (after.good_windows, after.silent_windows) != (before.good_windows, before.silent_windows)
+    counted = _counts(after) != _counts(before)
     return counted and (after.state is not State.OK or before.silent_windows + after.silent_windows > 0)
+
+
+def _counts(state: AlertState) -> tuple[int, ...]:
+    return state.good_windows, state.silent_windows, state.breaches
 
 
 def _worth_keeping(rule: Rule, state: AlertState, window_ms: int) -> bool:

@@ -123,7 +123,10 @@ def warm_up_ms(rules: Iterable[Rule], window_ms: int) -> int:
     """For how long these rules must be evaluated until what they count is what it would be: a multiple of windows."""
     spans = [6 * window_ms]
     for rule in rules:
-        held = (rule.after_ms,) if isinstance(rule, AbsenceRule) else (rule.for_ms, rule.stale_after_ms)
+        if isinstance(rule, AbsenceRule):
+            held = [rule.after_ms]
+        else:
+            held = [rule.for_ms, rule.stale_after_ms, rule.windows * window_ms]
         spans += [*held, rule.good_windows * window_ms]
     longest = min(max(spans) + window_ms, max(MAX_WARM_UP_MS, 6 * window_ms))
     return -(-longest // window_ms) * window_ms

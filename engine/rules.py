@@ -171,7 +171,10 @@ def measured(rule: Compared) -> str:
 
 def worst_case_delay_ms(rule: Rule) -> int:
     """From the moment that something becomes true to its transition on topic `alerts`, at worst, while all works."""
-    own = rule.after_ms if isinstance(rule, AbsenceRule) else rule.over_ms - WINDOW_MS + rule.for_ms
+    if isinstance(rule, AbsenceRule):
+        own = rule.after_ms
+    else:
+        own = rule.over_ms - WINDOW_MS + rule.for_ms + (rule.breaches - 1) * WINDOW_MS
     return WINDOW_MS + LATENESS_MS + DELIVERY_MS + own
 
 
@@ -185,6 +188,8 @@ def worst_case_delay(rule: Rule) -> str:
     added = [f"{pipeline:g} s"]
     if rule.over_ms > WINDOW_MS:
         added.append(f"over: {(rule.over_ms - WINDOW_MS) / 1000:g} s more")
+    if rule.breaches > 1:
+        added.append(f"breaches: {(rule.breaches - 1) * WINDOW_MS / 1000:g} s")
     if rule.for_ms:
         added.append(f"for: {rule.for_ms / 1000:g} s")
     return f"fires at most {whole:g} s after the threshold is crossed ({', '.join(added)})"

@@ -81,6 +81,9 @@ class AlertState(Wire):
     since_ms: Millis = Field(default=0, description="Evaluation time at which the present state was entered.")
     evaluated_ms: Millis = Field(default=0, description="Last evaluation time that this state includes.")
     good_windows: Count = Field(default=0, description="Good windows in a row.")
+    breaches: Count = Field(
+        default=0, description="While pending: which of the recent windows were beyond; the newest is the lowest bit."
+    )
     silent_windows: Count = Field(default=0, description="Windows without data in a row.")
     resume: State = Field(default=State.OK, strict=False, description="The state that `stale` interrupted.")
     unsent: list[Transition] = Field(default_factory=list, max_length=64)

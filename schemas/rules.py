@@ -58,6 +58,12 @@ class _ComparedRule(_Rule):
     )
     critical: Finite | None = Field(default=None, description="Threshold of a critical alert.")
     for_ms: Duration = Field(default=0, alias="for", description="How long it must stay beyond before it fires.")
+    breaches: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=1, description="So many of the last `windows` windows must be beyond before it fires."
+    )
+    windows: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=1, description="How many windows `breaches` counts in, this one included."
+    )
     hysteresis: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.05, description="Part of the threshold that the value must come back by before it counts as good."
     )
@@ -71,6 +77,10 @@ class _ComparedRule(_Rule):
             raise ValueError("give warning, critical, or both")
         if self.over_ms < WINDOW_MS or self.over_ms % WINDOW_MS:
             raise ValueError(f"over must be a multiple of {WINDOW_MS // 1000}s")
+        if self.breaches > self.windows:
+            raise ValueError("breaches must not be more than windows")
+        if self.windows > 1 and self.for_ms:
+            raise ValueError("give for, or breaches and windows: not both")
         return self
 
     def _require_order(self, direction: str) -> None:

@@ -19,6 +19,7 @@ T = 1_000_000
 CONFIG = EvaluatorConfig(inputs=frozenset({("in", 0)}))
 CPU = ThresholdRule(id="cpu", metric="m", warning=50, critical=100, for_ms=20_000, good_windows=2)
 NOW = CPU.model_copy(update={"for_ms": 0})
+TWO_OF_THREE = NOW.model_copy(update={"breaches": 2, "windows": 3})
 BELOW = NOW.model_copy(update={"direction": "below", "warning": 10.0, "critical": None})
 GONE = AbsenceRule(id="gone", metric="m", after_ms=30_000, good_windows=2)
 SOON = GONE.model_copy(update={"forget_after_ms": 60_000})
@@ -85,6 +86,16 @@ def told(rule: Rule, values: Values) -> str:
         (CPU, [60, 60, 60, *[None] * 20], "pending firing:warning stale"),
         (NOW, [60], "pending firing:warning"),
         (NOW.model_copy(update={"good_windows": 1}), [60, 1], "pending firing:warning ok"),
+        (TWO_OF_THREE, [60, 1, 1, 1], "pending ok"),
+        (TWO_OF_THREE, [60, 60], "pending firing:warning"),
+        (TWO_OF_THREE, [60, 1, 60], "pending firing:warning"),
+        (TWO_OF_THREE, [60, 1, 1, 60, 1, 1, 1, 60], "pending ok pending"),
+        (TWO_OF_THREE, [60, 49, 120], "pending firing:critical"),
+        (TWO_OF_THREE, [60, None, 60], "pending firing:warning"),
+        (TWO_OF_THREE, [60, None, None, 60, 1, 1, 1], "pending ok"),
+        (TWO_OF_THREE, [60, *[None] * 7, 60, 60], "pending stale pending firing:warning"),
+        (TWO_OF_THREE, [60, 1, 60, 1, 1], "pending firing:warning recovering ok"),
+        (TWO_OF_THREE, [60, 60, 1, 1, 60], "pending firing:warning recovering ok pending"),
         (BELOW, [5, 11], "pending firing:warning recovering"),
         (GONE, [1, None, None], ""),
         (GONE, [1, None, None, None, None], "firing:critical"),
@@ -102,7 +113,7 @@ def test_states_follow_the_values(rule: Rule, values: Values, expected: str) -> 
 
 
 @given(
-    st.sampled_from([CPU, NOW, GONE, SOON]),
+    st.sampled_from([CPU, NOW, TWO_OF_THREE, GONE, SOON]),
     st.lists(st.sampled_from([1.0, 49.0, 60.0, 120.0, None]), min_size=1, max_size=25),
     st.integers(1, 25),
 )
@@ -314,6 +325,9 @@ def test_the_worst_delay_is_told_with_what_the_rule_adds() -> None:
     assert worst_case_delay(CPU.model_copy(update={"over_ms": 60_000})) == (
         "fires at most 84 s after the threshold is crossed (14 s, over: 50 s more, for: 20 s)"
     )
+    assert worst_case_delay(TWO_OF_THREE) == (
+        "fires at most 24 s after the threshold is crossed (14 s, breaches: 10 s)"
+    )
     assert worst_case_delay(NOW) == "fires at most 14 s after the threshold is crossed (14 s)"
     assert worst_case_delay(GONE) == "fires at most 44 s after the last sample (14 s, after: 30 s)"
 
@@ -325,6 +339,9 @@ def test_summaries_are_sentences() -> None:
     )
     assert summary(CPU, {"source": "web"}, State.FIRING, Severity.CRITICAL, value=120.0, threshold=100.0) == (
         "m avg 120 above critical 100 for 20 s on web"
+    )
+    assert summary(TWO_OF_THREE, {}, State.FIRING, Severity.WARNING, value=60.0, threshold=50.0) == (
+        "m avg 60 above warning 50 in 2 of 3 windows on everything"
     )
     assert summary(GONE, {"source": "web"}, State.OK, Severity.NONE, value=None, threshold=None) == "m from web is back"
     assert summary(CPU, everything, State.OK, Severity.NONE, value=None, threshold=None) == "m of everything: ok"

@@ -119,6 +119,7 @@ def test_rules_say_how_far_back_a_replay_begins() -> None:
     assert warm_up_ms([absence(after_ms=600_000)], 10_000) == 610_000
     assert warm_up_ms([threshold(for_ms=300_000)], 10_000) == 310_000
     assert warm_up_ms([threshold(good_windows=60)], 10_000) == 610_000
+    assert warm_up_ms([threshold(breaches=3, windows=30)], 10_000) == 310_000
     assert warm_up_ms([threshold(for_ms=10**9)], 10_000) == MAX_WARM_UP_MS
     assert warm_up_ms([threshold(for_ms=10**9)], 7_000) % 7_000 == 0
 

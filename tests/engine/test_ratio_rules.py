@@ -168,6 +168,8 @@ def test_good_means_that_the_part_itself_is_back() -> None:
         ({"warning": 0.6}, "critical must lie above warning"),
         ({"warning": None, "critical": None}, "give warning, critical, or both"),
         ({"over": 15_000}, "over must be a multiple of 10s"),
+        ({"breaches": 3, "windows": 2}, "breaches must not be more than windows"),
+        ({"breaches": 2, "windows": 3, "for": "10s"}, "give for, or breaches and windows: not both"),
         ({"confidence": 1.0}, "less than or equal to 0.9999"),
         ({"at_least": 0}, "greater than or equal to 1"),
     ],

@@ -45,6 +45,8 @@ def condition(rule: Rule) -> str:
         if limit is not None
     ]
     held = f" for {_seconds(rule.for_ms)}" if rule.for_ms else ""
+    if rule.windows > 1:
+        held = f" in {rule.breaches} of {rule.windows} windows"
     return f"{measured(rule)} over {_seconds(rule.over_ms)} {rule.direction} {', '.join(limits)}{held}"
 
 
