@@ -241,6 +241,14 @@ def rules_check(file: Annotated[Path, typer.Argument(help="A file of rules.", me
     check(file)
 
 
+@rules.command("test")
+def rules_test(files: Annotated[list[Path], typer.Argument(help="Files of tests.", metavar="FILE...")]) -> None:
+    """Run tests of rules in virtual time, and say which states no test comes to."""
+    from watchkeeper.commands.rules import test
+
+    raise typer.Exit(test(files))
+
+
 @rules.command("apply")
 def rules_apply(
     file: Annotated[Path, typer.Argument(help="A file of rules.", metavar="FILE")],

@@ -1,17 +1,19 @@
 """`watchkeeper rules`: what should alert."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from connect.config import KafkaConfig
 from engine.rules import measured, worst_case_delay
 from schemas.rules import AbsenceRule, Rule, RuleFile
-from watchkeeper import addresses, control
+from watchkeeper import addresses, control, rule_tests
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.rules_file import load_rules
 from watchkeeper.sources import Nested, load
 from watchkeeper.words import counted, moment
+
+PASSED, FAILED = 0, 1
 
 
 def show(arguments: Nested, config: Path | None, *, as_json: bool) -> None:
@@ -62,6 +64,28 @@ def check(path: Path) -> None:
         return
     print(f"{path}: {counted(len(file.rules), 'rule')}, all good")
     _delays(file.rules)
+
+
+def test(paths: Sequence[Path]) -> int:
+    """Runs files of tests and prints what became of each; the exit code: 1 if one failed.
+
+    Raises:
+        BadSettings: A file cannot be used.
+    """
+    failed = 0
+    for path in paths:
+        results = rule_tests.run(path)
+        for verdict in results.verdicts:
+            failed += bool(verdict.faults)
+            print(f"{'✗' if verdict.faults else '✓'} {path}: {verdict.name}")
+            for fault in verdict.faults:
+                print(f"    {fault}")
+        for rule in results.rules:
+            missed = rule_tests.missed(rule, results.reached[rule.id])
+            untested = f"no test comes to {', '.join(missed)}"
+            print(f"  {rule.id}: {untested if missed else 'every state is tested'}")
+    print(f"{counted(failed, 'test')} failed" if failed else "all tests passed")
+    return FAILED if failed else PASSED
 
 
 def apply(path: Path, arguments: Nested, config: Path | None, *, prune: bool, dry_run: bool) -> None:

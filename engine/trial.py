@@ -1,0 +1,76 @@
+"""What rules say of samples that are made up: the production fold and evaluator, in virtual time."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from engine.backtest import Backtest
+from engine.evaluator import EvaluatorConfig
+from engine.fold import PartitionFold
+from engine.fold_config import FoldConfig, Start
+from engine.history import of_file
+from schemas.alerts import Transition
+from schemas.rollup_wire import Mark, decode_message
+from schemas.rules import WINDOW_MS, Rule
+from schemas.samples import MAX_SAMPLES
+from schemas.topics import SAMPLES
+from schemas.wire import SampleDecoder, Tick, encode
+
+BEGIN_MS = 20_833 * 86_400_000
+"""Time zero: some midnight."""
+
+_EPOCH = "trial"
+_CONFIG = FoldConfig(topic=SAMPLES.name, epoch=_EPOCH)
+
+
+class Given(NamedTuple):
+    """One sample.
+
+    Attributes:
+        at_ms: Since time zero.
+        kind: `gauge`, `delta` or `cumulative`.
+    """
+
+    at_ms: int
+    source: str
+    metric: str
+    kind: str
+    dimensions: dict[str, str]
+    value: float
+
+
+def play(rules: Sequence[Rule], given: Iterable[Given], *, until_ms: int) -> Iterator[tuple[int, list[Transition]]]:
+    """Every grid point up to a time, in milliseconds since time zero, with what is decided there.
+
+    A sample belongs to the window in which its time lies: it is seen by the first grid point behind it.
+    """
+    inputs = frozenset({(SAMPLES.name, 0)})
+    backtest = Backtest(EvaluatorConfig(inputs=inputs), of_file(rules, {}), [], start_ms=BEGIN_MS, born=False)
+    fold = PartitionFold(_CONFIG, start=Start.FRESH, offset=0)
+    decoder, offset = SampleDecoder(), 0
+    windows = _windows(given)
+    for end_ms in range(WINDOW_MS, until_ms + 1, WINDOW_MS):
+        tick = Tick(1, _EPOCH, BEGIN_MS + end_ms + _CONFIG.lateness_ms)
+        values = [*windows.get(end_ms - WINDOW_MS, ()), encode(tick)]
+        fold.fold(range(offset, offset + len(values)), decoder.decode_batch(values))
+        offset += len(values)
+        checkpoint = fold.checkpoint(early=False)
+        fold.acknowledge(checkpoint)
+        backtest.add(one for _, value in checkpoint.messages if not isinstance(one := decode_message(value), Mark))
+        yield end_ms, backtest.decide([Mark(SAMPLES.name, _EPOCH, 0, BEGIN_MS + end_ms, offset)])
+
+
+def _windows(given: Iterable[Given]) -> dict[int, list[bytes]]:
+    """By start of the window, records of its samples in the order of their times."""
+    records: defaultdict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+    for one in given:
+        sample = {"metric": one.metric, "kind": one.kind, "value": one.value, "dimensions": one.dimensions}
+        records[one.at_ms, one.source].append(sample)
+    windows: defaultdict[int, list[bytes]] = defaultdict(list)
+    for number, ((after_ms, source), samples) in enumerate(sorted(records.items(), key=lambda item: item[0])):
+        at_ms = BEGIN_MS + after_ms
+        for first in range(0, len(samples), MAX_SAMPLES):
+            some = samples[first : first + MAX_SAMPLES]
+            about = {"v": 1, "source": source, "boot": f"b{first}", "seq": number, "sent_ms": at_ms, "at_ms": at_ms}
+            windows[after_ms // WINDOW_MS * WINDOW_MS].append(encode({**about, "samples": some}))
+    return windows
