@@ -274,6 +274,14 @@ def test_what_is_remembered_of_shapes_is_bounded_and_forgetting_loses_nothing(
     assert (len(rows), fold.counts.points) == (40, 40)
 
 
+def test_a_series_that_is_new_may_come_twice_in_one_batch() -> None:
+    log = [tick(T), *(entry for seq in (1, 2, 3) for entry in fast([{"metric": "m", "value": 1.0}], seq))]
+    fold = fresh()
+    fold.fold([0], log[:1])
+    fold.fold(range(1, len(log)), log[1:])
+    assert [row.n for row in newest(rows_of(fold.checkpoint(early=True))).values()] == [3]
+
+
 def test_a_repeat_beside_a_distribution_takes_nothing_from_it() -> None:
     sketch = Sketch(sum=5.0, min=5.0, max=5.0, positive={"80": 1})
     point = Point(series_of("m", "s", {}, Kind.SKETCH), 0.0, None, sketch)
