@@ -103,8 +103,8 @@ ABORT_STEPS = 20
 async def connected(config: KafkaConfig) -> AsyncIterator[AIOKafkaProducer]:
     """A producer that is connected, and closed at the end."""
     client = producer(config)
-    await client.start()
     try:
+        await client.start()
         yield client
     finally:
         await close(client)

@@ -26,6 +26,12 @@ def duration_ms(text: object) -> object:
     return int(match[1]) * _UNITS_MS[match[2]]
 
 
+def duration(milliseconds: int) -> str:
+    """The shortest text that `duration_ms` reads as so many milliseconds."""
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if milliseconds % _UNITS_MS[unit] == 0)
+    return f"{milliseconds // _UNITS_MS[unit]}{unit}" if milliseconds else "0s"
+
+
 Duration = Annotated[int, BeforeValidator(duration_ms), Field(ge=0, le=31 * 86_400_000)]
 Summary = Annotated[str, StringConstraints(max_length=512)]
 

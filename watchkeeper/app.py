@@ -11,6 +11,7 @@ import typer
 from watchkeeper.options import AsJson, Config, DataDir, Limit
 from watchkeeper.past import deadletters, replay
 from watchkeeper.proof import audit, ledger
+from watchkeeper.ruling import rules
 
 app = typer.Typer(
     help="Platform monitoring as a streaming event pipeline.",
@@ -21,7 +22,6 @@ app = typer.Typer(
 )
 topics = typer.Typer(help="The topics on Kafka.", no_args_is_help=True)
 alerts = typer.Typer(help="Alerts: what fires, and what changes.", no_args_is_help=True)
-rules = typer.Typer(help="Rules: what should alert.", no_args_is_help=True)
 config = typer.Typer(help="The settings in force.", no_args_is_help=True)
 for name, group in (
     ("topics", topics),
@@ -223,44 +223,6 @@ def alerts_tail(
     from watchkeeper.commands.alerts import follow
 
     follow({"data_dir": data_dir}, config, from_beginning=from_beginning, as_json=as_json)
-
-
-@rules.command("list")
-def rules_list(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """List the rules in force."""
-    from watchkeeper.commands.rules import show
-
-    show({"data_dir": data_dir}, config, as_json=as_json)
-
-
-@rules.command("check")
-def rules_check(file: Annotated[Path, typer.Argument(help="A file of rules.", metavar="FILE")]) -> None:
-    """Say whether a file of rules can be used, and how late each rule may speak."""
-    from watchkeeper.commands.rules import check
-
-    check(file)
-
-
-@rules.command("test")
-def rules_test(files: Annotated[list[Path], typer.Argument(help="Files of tests.", metavar="FILE...")]) -> None:
-    """Run tests of rules in virtual time, and say which states no test comes to."""
-    from watchkeeper.commands.rules import test
-
-    raise typer.Exit(test(files))
-
-
-@rules.command("apply")
-def rules_apply(
-    file: Annotated[Path, typer.Argument(help="A file of rules.", metavar="FILE")],
-    prune: Annotated[bool, typer.Option("--prune", help="Remove the rules that are not in the file.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
-    data_dir: DataDir = None,
-    config: Config = None,
-) -> None:
-    """Put the rules of a file in force, and say what changes."""
-    from watchkeeper.commands.rules import apply
-
-    apply(file, {"data_dir": data_dir}, config, prune=prune, dry_run=dry_run)
 
 
 @config.command("check")

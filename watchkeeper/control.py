@@ -15,6 +15,7 @@ from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from schemas.control import RuleControl
+from schemas.errors import BadSettings
 from schemas.rules import Rule, RuleFile
 from schemas.topics import CONTROL
 
@@ -52,6 +53,27 @@ def plan(known: Mapping[str, RuleControl], file: RuleFile, *, prune: bool = Fals
         unchanged=tuple(rule for rule in file.rules if present.get(rule.id) == rule),
         removed=tuple(sorted(set(present) - wanted)) if prune else (),
     )
+
+
+def switched(known: Mapping[str, RuleControl], rule_id: str, *, enabled: bool) -> Plan:
+    """A rule turned on or off, the rest of it as it is. Raises as `in_force`."""
+    rule = in_force(known, rule_id)
+    if rule.enabled is enabled:
+        return Plan(added=(), changed=(), unchanged=(rule,), removed=())
+    return Plan(added=(), changed=(rule.model_copy(update={"enabled": enabled}),), unchanged=(), removed=())
+
+
+def in_force(known: Mapping[str, RuleControl], rule_id: str) -> Rule:
+    """A rule that there is, switched on or off.
+
+    Raises:
+        BadSettings: There is none of that name.
+    """
+    record = known.get(rule_id)
+    if record is None or record.rule is None:
+        there = sorted(name for name, one in known.items() if one.rule is not None)
+        raise BadSettings(f"there is no rule {rule_id}; there are {', '.join(there) or 'none'}")
+    return record.rule
 
 
 def records(known: Mapping[str, RuleControl], change: Plan, *, by: str, at_ms: int) -> list[RuleControl]:

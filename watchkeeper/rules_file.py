@@ -1,11 +1,14 @@
 """Rule files: YAML in, rules out, every fault told at once with its line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from schemas.alerts import Severity
-from schemas.rules import AbsenceRule, RuleFile
+from schemas.rules import AbsenceRule, Rule, RuleFile, duration
 from watchkeeper.yaml_file import Place, parse, read
 
 
@@ -26,6 +29,23 @@ def default_rules() -> RuleFile:
 def parse_rules(text: bytes, name: str) -> RuleFile:
     """The rules of a file's bytes. Raises as `load_rules`."""
     return parse(text, name, RuleFile, _unfit, page="docs/rules.md")
+
+
+def written(rule: Rule) -> dict[str, Any]:
+    """The fields of a rule as people write them: without those that have their default."""
+    fields = type(rule).model_fields
+    given = rule.model_dump(mode="json", exclude_defaults=True)
+    found = {"id": rule.id, "kind": rule.kind}
+    for name, value in given.items():
+        alias = fields[name].alias
+        found[alias or name] = duration(value) if alias is not None else value
+    return found
+
+
+def file_of(rules: Iterable[Rule]) -> str:
+    """A file of rules, as `load_rules` reads it."""
+    content = {"version": 1, "rules": [written(rule) for rule in rules]}
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _unfit(file: RuleFile) -> Iterator[tuple[Place, str]]:

@@ -1,19 +1,21 @@
 """`watchkeeper rules`: what should alert."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connect.config import KafkaConfig
 from engine.rules import measured, worst_case_delay
+from schemas.control import RuleControl
 from schemas.rules import AbsenceRule, Rule, RuleFile
 from watchkeeper import addresses, control, rule_tests
 from watchkeeper.commands.output import json_lines, table
-from watchkeeper.rules_file import load_rules
+from watchkeeper.rules_file import file_of, load_rules, written
 from watchkeeper.sources import Nested, load
 from watchkeeper.words import counted, moment
 
 PASSED, FAILED = 0, 1
+SAME, DIFFERENT = 0, 1
 
 
 def show(arguments: Nested, config: Path | None, *, as_json: bool) -> None:
@@ -35,6 +37,65 @@ def show(arguments: Nested, config: Path | None, *, as_json: bool) -> None:
         if record.rule is not None
     ]
     table(("rule", "state", "alerts when", "version", "decided by"), rows, empty="no rules are in force")
+
+
+def show_one(rule_id: str, arguments: Nested, config: Path | None) -> None:
+    """Prints a rule in force as a file that `apply` takes.
+
+    Raises:
+        BadSettings: There is none of that name.
+        BrokerUnavailable: Kafka is away.
+    """
+    known = asyncio.run(control.read(addresses.kafka_config(load(arguments, config=config))))
+    rule, record = control.in_force(known, rule_id), known[rule_id]
+    print(f"# version {record.version}, decided by {record.by}, {moment(record.at_ms)}")
+    print(f"# {worst_case_delay(rule)}")
+    print(file_of([rule]), end="")
+
+
+def switch(rule_id: str, arguments: Nested, config: Path | None, *, enabled: bool) -> None:
+    """Turns a rule on or off. Raises as `show_one`."""
+    kafka = addresses.kafka_config(load(arguments, config=config))
+    change = asyncio.run(_switched(kafka, rule_id, enabled=enabled))
+    state = "on" if enabled else "off"
+    print(f"{rule_id} was {state} already" if change.empty else f"{rule_id} is {state}")
+
+
+async def _switched(kafka: KafkaConfig, rule_id: str, *, enabled: bool) -> control.Plan:
+    known = await control.read(kafka)
+    return await _published(kafka, known, control.switched(known, rule_id, enabled=enabled))
+
+
+def diff(path: Path, arguments: Nested, config: Path | None) -> int:
+    """Prints what applying a file would change, field by field; the exit code: 1 if anything.
+
+    Raises:
+        BadSettings: The file cannot be used.
+        BrokerUnavailable: Kafka is away.
+    """
+    file = load_rules(path)
+    known = asyncio.run(control.read(addresses.kafka_config(load(arguments, config=config))))
+    change = control.plan(known, file, prune=True)
+    for rule in change.added:
+        print(f"+ {rule.id}: {condition(rule)}")
+    for rule in change.changed:
+        print(f"~ {rule.id}: {', '.join(_changes(control.in_force(known, rule.id), rule))}")
+    for rule_id in change.removed:
+        print(f"- {rule_id}, with --prune")
+    if change.empty:
+        print("no difference")
+    return SAME if change.empty else DIFFERENT
+
+
+def _changes(before: Rule, after: Rule) -> Iterator[str]:
+    old, new = written(before), written(after)
+    for name in dict.fromkeys((*old, *new)):
+        if old.get(name) != new.get(name):
+            yield f"{name} {_told(old, name)} => {_told(new, name)}"
+
+
+def _told(fields: Mapping[str, object], name: str) -> str:
+    return str(fields[name]) if name in fields else "its default"
 
 
 def condition(rule: Rule) -> str:
@@ -114,7 +175,11 @@ def apply(path: Path, arguments: Nested, config: Path | None, *, prune: bool, dr
 async def _apply(kafka: KafkaConfig, file: RuleFile, *, prune: bool, dry_run: bool) -> control.Plan:
     known = await control.read(kafka)
     change = control.plan(known, file, prune=prune)
-    if not dry_run and not change.empty:
+    return change if dry_run else await _published(kafka, known, change)
+
+
+async def _published(kafka: KafkaConfig, known: Mapping[str, RuleControl], change: control.Plan) -> control.Plan:
+    if not change.empty:
         await control.publish(kafka, control.records(known, change, by=control.whoami(), at_ms=control.now_ms()))
     return change
 
