@@ -106,7 +106,10 @@ class Store:
         Their types must be those of the table: ClickHouse would cut off what does not fit.
         """
         with self._errors():
-            self._connected().raw_insert(table, names, insert_block=blocks, fmt="Native", settings=_AS_IT_IS)
+            # A view of the bytes: the client would put its statement before a copy of them.
+            self._connected().raw_insert(
+                table, names, insert_block=cast("Any", memoryview(blocks)), fmt="Native", settings=_AS_IT_IS
+            )
 
     def _types(self, table: str, names: Sequence[str]) -> list[ClickHouseType]:
         """Types of columns; asked once, since the client would ask before each insert."""
