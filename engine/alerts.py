@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from engine.rules import Judgement, Reading, judge, measured
+from engine.rules import Judgement, Reading, held, judge, measured
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
 from schemas.dimensions import canonical, fingerprint
 from schemas.rules import WINDOW_MS, AbsenceRule, Compared, Rule
@@ -267,11 +267,5 @@ def summary(
     told = f"{measured(rule)} {value:.6g}"
     if state in (State.OK, State.RECOVERING):
         return f"{told} is back from {rule.direction} {threshold:g} on {who}"
-    held = _held(rule) if state is State.FIRING else ""
-    return f"{told} {rule.direction} {severity} {threshold:g}{held} on {who}"
-
-
-def _held(rule: Compared) -> str:
-    if rule.windows > 1:
-        return f" in {rule.breaches} of {rule.windows} windows"
-    return f" for {rule.for_ms / 1000:g} s" if rule.for_ms else ""
+    how_long = held(rule) if state is State.FIRING else ""
+    return f"{told} {rule.direction} {severity} {threshold:g}{how_long} on {who}"

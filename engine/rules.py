@@ -169,6 +169,13 @@ def measured(rule: Compared) -> str:
     return f"{rule.metric}{f' with {only}' if only else ''} of {rule.total}"
 
 
+def held(rule: Compared) -> str:
+    """How long a rule's value must be beyond, to be put behind what it is beyond of."""
+    if rule.windows > 1:
+        return f" in {rule.breaches} of {rule.windows} windows"
+    return f" for {rule.for_ms / 1000:g} s" if rule.for_ms else ""
+
+
 def worst_case_delay_ms(rule: Rule) -> int:
     """From the moment that something becomes true to its transition on topic `alerts`, at worst, while all works."""
     if isinstance(rule, AbsenceRule):

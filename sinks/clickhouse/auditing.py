@@ -141,7 +141,7 @@ class Auditing:
         oldest_ms = now_ms - self.calendar.kept_ms
         known, _ = self._known(oldest_ms)
         versions = self._versions(oldest_ms)
-        came_ms = min((self.calendar.start_of(first_ms) for (first_ms,) in self._store.rows(_FIRST)), default=now_ms)
+        came_ms = min((self.calendar.start_of(at_ms) for (at_ms,) in self._store.rows(_FIRST)), default=now_ms)
         some_ms = [start_ms for start_ms in starts_ms if start_ms >= came_ms or start_ms in versions]
         hours = [Hour(topic, start_ms) for start_ms in some_ms for topic in TOPICS]
         return self._audited(hours, oldest_ms=oldest_ms, known=known, versions=versions, checked_ms=server_ms)

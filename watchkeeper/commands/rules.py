@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connect.config import KafkaConfig
-from engine.rules import measured, worst_case_delay
+from engine.rules import held, measured, worst_case_delay
 from schemas.control import RuleControl
 from schemas.rules import AbsenceRule, Rule, RuleFile
 from watchkeeper import addresses, control, rule_tests
@@ -107,10 +107,7 @@ def condition(rule: Rule) -> str:
         for word, limit in (("warning", rule.warning), ("critical", rule.critical))
         if limit is not None
     ]
-    held = f" for {_seconds(rule.for_ms)}" if rule.for_ms else ""
-    if rule.windows > 1:
-        held = f" in {rule.breaches} of {rule.windows} windows"
-    return f"{measured(rule)} over {_seconds(rule.over_ms)} {rule.direction} {', '.join(limits)}{held}"
+    return f"{measured(rule)} over {_seconds(rule.over_ms)} {rule.direction} {', '.join(limits)}{held(rule)}"
 
 
 def check(path: Path) -> None:
