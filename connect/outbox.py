@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from aiokafka.errors import KafkaError, KafkaTimeoutError, KafkaUnavailableError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, KafkaUnavailableError, UnknownError
 
 from schemas.errors import PermanentError
 
@@ -13,8 +13,12 @@ _LOG = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 
-_PASSING = (KafkaTimeoutError, KafkaUnavailableError)
-"""Errors that the client does not call retriable, though the next attempt may succeed."""
+_PASSING = (KafkaTimeoutError, KafkaUnavailableError, UnknownError)
+"""Errors that the client does not call retriable, though the next attempt may succeed.
+
+UnknownError is a fault inside the broker and says nothing of the record: the embedded broker answered so while a topic
+was being deleted.
+"""
 
 
 class Message(NamedTuple):

@@ -6,7 +6,13 @@ import logging
 from collections import deque
 
 import pytest
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, NotLeaderForPartitionError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+    UnknownError,
+)
 
 from connect import outbox as module
 from connect.admin import create_topics, list_topics, wait_until_ready
@@ -119,7 +125,7 @@ class Refusing:
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-@pytest.mark.parametrize("passing", [NotLeaderForPartitionError(), KafkaTimeoutError()])
+@pytest.mark.parametrize("passing", [NotLeaderForPartitionError(), KafkaTimeoutError(), UnknownError()])
 async def test_what_kafka_refuses_for_now_is_sent_again_until_it_is_taken(
     monkeypatch: pytest.MonkeyPatch, passing: KafkaError, at_once: bool
 ) -> None:
