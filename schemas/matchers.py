@@ -1,0 +1,88 @@
+"""Matchers, as Alertmanager writes them: which alerts a silence, a route or an inhibition is about."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
+
+import re2
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from schemas.alerts import Transition
+from schemas.dimensions import Name
+from schemas.records import Wire
+
+Operator = Literal["=", "!=", "=~", "!~"]
+
+_MATCHER = re.compile(
+    r'\s*(?P<name>[^\s=!~"{},]{1,128})\s*(?P<operator>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",]*)\s*'
+)
+
+
+class Matcher(Wire):
+    """One condition on a label. A label that is missing counts as empty."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name = Field(description="Of the label: a dimension of the alert, `alertname`, `severity` or `metric`.")
+    operator: Operator = Field(description="Equal, not equal; matches a pattern as a whole (RE2), does not.")
+    value: Annotated[str, StringConstraints(max_length=1024)]
+
+    @model_validator(mode="after")
+    def _has_a_pattern(self) -> Self:
+        if self.operator in {"=~", "!~"}:
+            _pattern(self.value)
+        return self
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an alert with these labels is meant."""
+        value = labels.get(self.name, "")
+        if self.operator in {"=", "!="}:
+            return (value == self.value) is (self.operator == "=")
+        return (_pattern(self.value).fullmatch(value) is not None) is (self.operator == "=~")
+
+    def __str__(self) -> str:
+        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'{self.name}{self.operator}"{escaped}"'
+
+
+Matchers = Annotated[list[Matcher], Field(max_length=32)]
+
+
+def labels_of(transition: Transition) -> dict[str, str]:
+    """What matchers look at: the alert's dimensions, and what every alert has."""
+    return {
+        **transition.entity,
+        "alertname": transition.rule,
+        "metric": transition.metric,
+        "severity": str(transition.severity),
+    }
+
+
+def matches(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
+    """Whether all of them hold."""
+    return all(matcher.matches(labels) for matcher in matchers)
+
+
+def parse_matcher(text: str) -> Matcher:
+    """`name="value"`, `name!=value`, `name=~"pattern"`. Raises ValueError."""
+    match = _MATCHER.fullmatch(text)
+    if match is None:
+        raise ValueError(f'{text!r} is no matcher: write alertname="cpu-busy", source=~"web-.*" or severity!=warning')
+    value = match["value"]
+    if value[:1] == '"':
+        # A backslash before any other character stands for itself: patterns are full of them.
+        value = re.sub(r'\\([\\"n])', lambda escape: "\n" if escape[1] == "n" else escape[1], value[1:-1])
+    return Matcher.model_validate({"name": match["name"], "operator": match["operator"], "value": value})
+
+
+@lru_cache(maxsize=4096)
+def _pattern(text: str) -> Any:
+    """In linear time of the value, whatever the pattern is. Raises ValueError."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        raise ValueError(f"{text!r} is no pattern (RE2): {error}") from None

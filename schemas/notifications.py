@@ -1,0 +1,73 @@
+"""Topic `notifications`: what was to be told to whom, and what became of it. The outbox of the notifier.
+
+A notice is planned before it is sent and kept until it was delivered or given up: after a crash it is sent again as it
+stood, under the same id.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from schemas.alerts import Transition
+from schemas.dimensions import Dimensions
+from schemas.records import Count, Millis, Wire
+
+MAX_ALERTS = 64
+"""A notice holds no more; the rest are counted."""
+
+ReceiverName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+NoticeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Why = Annotated[str, StringConstraints(max_length=512)]
+
+
+class Notice(Wire):
+    """One message to one receiver: how the alerts of a group stand."""
+
+    id: NoticeId = Field(description="Equal whenever this notice is sent again: receivers drop repeats by it.")
+    receiver: ReceiverName
+    route: str = Field(description="Path of the route that chose the receiver.")
+    group: Dimensions = Field(description="Labels that the alerts of this notice share.")
+    status: Literal["firing", "resolved"] = Field(description="`resolved` if none of its alerts is firing.")
+    at_ms: Millis = Field(description="When it was made, by the notifier's clock.")
+    alerts: list[Transition] = Field(
+        max_length=MAX_ALERTS, description="The newest transition of each alert of the group; firing ones first."
+    )
+    left_out: Count = Field(default=0, description="Further alerts of the group.")
+    repeat: bool = Field(default=False, description="Nothing has changed since the last one: a reminder.")
+
+
+class Planned(Wire):
+    """A notice that is to be delivered."""
+
+    v: Literal[1] = 1
+    type: Literal["planned"] = "planned"
+    notice: Notice
+    includes: list[str] = Field(default_factory=list, description="Ids of the transitions that it tells first.")
+
+
+class Delivered(Wire):
+    """A receiver took a notice."""
+
+    v: Literal[1] = 1
+    type: Literal["delivered"] = "delivered"
+    id: NoticeId
+    receiver: ReceiverName
+    at_ms: Millis
+    attempts: Count
+    latency_ms: Count = Field(description="From the evaluation time of the oldest transition that it told first.")
+
+
+class Failed(Wire):
+    """A notice was given up: the receiver refuses it, or could not be reached for too long."""
+
+    v: Literal[1] = 1
+    type: Literal["failed"] = "failed"
+    id: NoticeId
+    receiver: ReceiverName
+    at_ms: Millis
+    attempts: Count
+    why: Why
+    fallback: ReceiverName | None = Field(default=None, description="The receiver that is told instead.")
+
+
+NotificationRecord = Annotated[Planned | Delivered | Failed, Field(discriminator="type")]
