@@ -140,7 +140,9 @@ async def _abort(client: AIOKafkaProducer) -> None:
             if (await asyncio.wait([sending], timeout=ABORT_S / ABORT_STEPS))[0]:
                 break
     buffered = client._message_accumulator
-    batches = [*chain.from_iterable(buffered._batches.values()), *buffered._pending_batches]
+    batches = {*chain.from_iterable(buffered._batches.values()), *buffered._pending_batches}
+    # A batch that was put back leaves this set once more when it fails, though it is no longer in it.
+    buffered._pending_batches.update(batches)
     buffered.fail_all(KafkaError("the producer was closed"))
     for batch in batches:
         # Nobody waits for room in it any more; asyncio would complain of what that failed with.
