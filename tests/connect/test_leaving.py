@@ -48,7 +48,7 @@ async def test_a_producer_is_closed_in_silence_with_what_its_broker_did_not_take
     async with asyncio.timeout(30):
         # It was on its way, and was put back.
         while not any(batch.retry_count for batches in buffered._batches.values() for batch in batches):
-            await asyncio.sleep(0.01)
+            await client.client.force_metadata_update()
     await close(client, within_s=0.1)
     assert isinstance(refused.exception(), KafkaError)
     await asyncio.sleep(0)
