@@ -225,6 +225,21 @@ def alerts_tail(
     follow({"data_dir": data_dir}, config, from_beginning=from_beginning, as_json=as_json)
 
 
+@alerts.command("explain")
+def alerts_explain(
+    alert: Annotated[
+        str, typer.Argument(help="The alert's fingerprint or its begin, or a rule: its newest alert.", metavar="ALERT")
+    ],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why an alert was raised: what was compared, which dimensions are to blame, and when it happened before."""
+    from watchkeeper.commands.explain import run
+
+    run(alert, {"data_dir": data_dir}, config, as_json=as_json)
+
+
 @config.command("check")
 def config_check(data_dir: DataDir = None, config: Config = None) -> None:
     """Say whether the settings can be used; list every fault."""

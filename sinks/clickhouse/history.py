@@ -43,6 +43,10 @@ _BEFORE = f"""
 {_TRANSITION} WHERE at <= fromUnixTimestamp64Milli({{at_ms:Int64}}, 'UTC')
 ORDER BY alert, at DESC, revision DESC LIMIT 1 BY alert
 """
+_RAISED = f"""
+{_TRANSITION} WHERE (startsWith(alert, {{name:String}}) OR rule = {{name:String}}) AND to_state = 'firing'
+ORDER BY at DESC, revision DESC LIMIT 1
+"""
 _FIELDS = (
     *("id", "alert", "rule", "rule_version", "entity", "metric", "episode_ms", "at_ms", "from_state", "to_state"),
     *("severity", "revision", "outcome", "value", "threshold", "partial", "summary"),
@@ -107,6 +111,14 @@ def control_history(store: Store) -> tuple[list[RuleControl], list[RuleApplied]]
 def transitions_until(store: Store, at_ms: int) -> list[Transition]:
     """The newest transition of each alert up to an evaluation time. Raises as `incarnations`."""
     return [_transition(row) for row in store.rows(_BEFORE, {"at_ms": at_ms})]
+
+
+def newest_raise(store: Store, name: str) -> Transition | None:
+    """The last transition to firing of alerts whose fingerprint begins so, or that are of the rule of this name.
+
+    Raises as `incarnations`.
+    """
+    return next((_transition(row) for row in store.rows(_RAISED, {"name": name})), None)
 
 
 def _transition(row: Sequence[Any]) -> Transition:

@@ -1,0 +1,164 @@
+"""Why an alert stands: which parts of its data are to blame, what it was like before, and how to look at it."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from connect.clickhouse import Store
+from engine.contributions import MAX_LEAVES, Contribution, Leaf, contributions
+from engine.history import timeline
+from schemas.alerts import Transition
+from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule
+from sinks.clickhouse import history
+
+BEFORE_MS = 3_600_000
+"""What is expected is told by so long before the episode began."""
+
+PAST_MS = 30 * 86_400_000
+_SURE = 20.0
+"""What happened somewhere counts for its own part of failures beside this much that failed as the whole did."""
+
+_LEVELS = frozenset({"avg", "min", "max", "last", "p50", "p90", "p95", "p99"})
+"""Aggregates that are a level: an amount of it is the level times how many values there were."""
+
+_LABELS = "mapUpdate(CAST(dimensions, 'Map(String, String)'), map('source', toString(source)))"
+_HELD = "arrayAll((name, value) -> {labels}[name] = value, {names}, {values})"
+_WHERE = _HELD.format(labels="labels", names="{names:Array(String)}", values="{values:Array(String)}")
+_BAD = _HELD.format(labels="labels", names="{bad_names:Array(String)}", values="{bad_values:Array(String)}")
+_NOW = (
+    "window_start >= fromUnixTimestamp64Milli({now_ms:Int64}, 'UTC')"
+    " AND window_start < fromUnixTimestamp64Milli({at_ms:Int64}, 'UTC')"
+)
+_BEFORE = (
+    "window_start >= fromUnixTimestamp64Milli({before_ms:Int64}, 'UTC')"
+    " AND window_start < fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')"
+)
+_LEAVES = f"""
+WITH {_LABELS} AS labels,
+    metric = {{metric:String}} AND {_BAD} AS counts, metric = {{total:String}} AS belongs, {_NOW} AS is_now
+SELECT
+    mapFilter((name, value) -> NOT has({{bad_names:Array(String)}}, name), labels) AS leaf,
+    toFloat64(sumIf(AMOUNT, counts AND is_now)) AS now, toFloat64(sumIf(WHOLE, belongs AND is_now)),
+    toFloat64(sumIf(AMOUNT, counts AND NOT is_now)) AS before, toFloat64(sumIf(WHOLE, belongs AND NOT is_now))
+FROM watchkeeper.metrics_10s
+WHERE metric IN ({{metric:String}}, {{total:String}}) AND ({_NOW} OR {_BEFORE}) AND {_WHERE}
+GROUP BY leaf
+ORDER BY now + before DESC
+LIMIT {{limit:UInt32}}
+"""  # noqa: S608  (put together from constants)
+_EPISODES = """
+SELECT toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(assumeNotNull(resolved_at)), severity
+FROM watchkeeper.monitoring_alerts
+WHERE alert_type = {rule:String} AND JSONExtractString(details, 'alert') = {alert:String} AND status = 'resolved'
+    AND created_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+    AND created_at < fromUnixTimestamp64Milli({episode_ms:Int64}, 'UTC')
+ORDER BY created_at DESC
+"""
+
+
+class Episode(NamedTuple):
+    """An earlier time at which the same alert was raised."""
+
+    from_ms: int
+    to_ms: int
+    severity: str
+
+
+class Explanation(NamedTuple):
+    """Why an alert stands.
+
+    Attributes:
+        transition: The one that is explained: the last that raised it.
+        rule: As it was in force then; None: it is not known.
+        blamed: What is most unlike the hour before, the most telling first; empty where nothing is, or of absence.
+        past: Earlier episodes of the last 30 days, the newest first.
+        query: SQL that shows the data.
+    """
+
+    transition: Transition
+    rule: Rule | None
+    blamed: Sequence[Contribution]
+    past: Sequence[Episode]
+    query: str
+
+
+def explain(store: Store, transition: Transition) -> Explanation:
+    """Explains a transition that raised an alert.
+
+    Raises:
+        StoreUnavailable: ClickHouse is away.
+    """
+    rules = timeline(*history.control_history(store), window_ms=WINDOW_MS).at(transition.at_ms)
+    rule = known.rule if (known := rules.get(transition.rule)) is not None else None
+    about = {"rule": transition.rule, "alert": transition.alert, "episode_ms": transition.episode_ms}
+    past = store.rows(_EPISODES, {**about, "from_ms": transition.episode_ms - PAST_MS})
+    return Explanation(
+        transition=transition,
+        rule=rule,
+        blamed=blamed(store, rule, transition) if rule is not None and not isinstance(rule, AbsenceRule) else [],
+        past=[Episode(*row) for row in past],
+        query=query(transition, rule),
+    )
+
+
+def blamed(store: Store, rule: Compared, transition: Transition) -> list[Contribution]:
+    """What of the alert's data is most unlike the hour before its episode. Raises as `explain`."""
+    amount, whole = _measured(rule)
+    bad = dict(rule.bad) if isinstance(rule, RatioRule) else {}
+    where = {**rule.where, **{name: value for name, value in transition.entity.items() if value}}
+    until_ms = transition.episode_ms - rule.over_ms
+    rows = store.rows(
+        _LEAVES.replace("AMOUNT", amount).replace("WHOLE", whole or "0"),
+        {
+            "metric": rule.metric,
+            "total": rule.total if isinstance(rule, RatioRule) else rule.metric,
+            **{"names": list(where), "values": list(where.values())},
+            **{"bad_names": list(bad), "bad_values": list(bad.values())},
+            **{"now_ms": transition.at_ms - rule.over_ms, "at_ms": transition.at_ms},
+            **{"before_ms": until_ms - BEFORE_MS, "until_ms": until_ms},
+            "limit": MAX_LEAVES,
+        },
+    )
+    names = sorted({name for labels, *_ in rows for name in labels})
+    expected = _parts(rows) if whole else [before * rule.over_ms / BEFORE_MS for _, _, _, before, _ in rows]
+    leaves = [
+        Leaf([row[0].get(name, "") for name in names], max(row[1], 0.0), max(amount, 0.0))
+        for row, amount in zip(rows, expected, strict=True)
+    ]
+    return contributions(names, leaves, direction=rule.direction)
+
+
+def _measured(rule: Compared) -> tuple[str, str]:
+    """What of a row is added up, and what it is a part of; nothing where the time that passed tells what to expect."""
+    if isinstance(rule, RatioRule):
+        return "ifNull(increase, sum)", "ifNull(increase, sum)"
+    if rule.aggregate in _LEVELS:
+        return f"ifNull({rule.aggregate}, avg) * n", "n"
+    return ("n" if rule.aggregate == "count" else "ifNull(increase, sum)"), ""
+
+
+def _parts(rows: Sequence[Sequence[Any]]) -> list[float]:
+    """What is expected of each leaf: its own part or level of before, as far as enough is known of it."""
+    whole = sum(before_whole for *_, before_whole in rows)
+    usual = sum(before for *_, before, _ in rows) / whole if whole else 0.0
+    return [
+        now_whole * (before + _SURE * usual) / (before_whole + _SURE) for _, _, now_whole, before, before_whole in rows
+    ]
+
+
+def query(transition: Transition, rule: Rule | None) -> str:
+    """SQL that shows the series of an alert from an hour before its episode on."""
+    where = {**(rule.where if rule is not None else {}), **{k: v for k, v in transition.entity.items() if v}}
+    conditions = [f"metric = {_quoted(transition.metric)}"]
+    for name, value in where.items():
+        conditions.append(f"{'source' if name == 'source' else f'dimensions[{_quoted(name)}]'} = {_quoted(value)}")
+    from_s, to_s = (transition.episode_ms - BEFORE_MS) // 1000, transition.at_ms // 1000
+    conditions.append(f"window_start BETWEEN fromUnixTimestamp({from_s}) AND fromUnixTimestamp({to_s})")
+    columns = "window_start, source, dimensions, n, avg, max, increase"
+    told = " AND ".join(conditions)
+    # For a person to run, under an account that may read the views only.
+    return f"SELECT {columns} FROM watchkeeper.metrics_10s WHERE {told} ORDER BY source, dimensions, window_start"  # noqa: S608
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
