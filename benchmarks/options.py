@@ -21,6 +21,7 @@ class Options:
         windows: Windows that `latency` watches.
         minutes: How long `rest` runs; it is observed in the second half.
         collections: Rounds of `collect`, one each second.
+        faults: Faults that `explain` explains.
     """
 
     records: int = 500_000
@@ -33,6 +34,7 @@ class Options:
     windows: int = 12
     minutes: float = 10.0
     collections: int = 60
+    faults: int = 200
 
 
 HELP = {
@@ -46,4 +48,5 @@ HELP = {
     "windows": "latency: windows that are watched",
     "minutes": "rest: how long it runs; the second half is observed",
     "collections": "collect: rounds",
+    "faults": "explain: faults",
 }

@@ -20,29 +20,34 @@ _SURE = 20.0
 _LEVELS = frozenset({"avg", "min", "max", "last", "p50", "p90", "p95", "p99"})
 """Aggregates that are a level: an amount of it is the level times how many values there were."""
 
-_LABELS = "mapUpdate(CAST(dimensions, 'Map(String, String)'), map('source', toString(source)))"
-_HELD = "arrayAll((name, value) -> {labels}[name] = value, {names}, {values})"
-_WHERE = _HELD.format(labels="labels", names="{names:Array(String)}", values="{values:Array(String)}")
-_BAD = _HELD.format(labels="labels", names="{bad_names:Array(String)}", values="{bad_values:Array(String)}")
-_NOW = (
-    "window_start >= fromUnixTimestamp64Milli({now_ms:Int64}, 'UTC')"
-    " AND window_start < fromUnixTimestamp64Milli({at_ms:Int64}, 'UTC')"
+_HELD = "arrayAll((name, value) -> labels[name] = value, {{{0}names:Array(String)}}, {{{0}values:Array(String)}})"
+_SPAN = (
+    "metric IN ({{metric:String}}, {{total:String}})"
+    " AND window_start >= fromUnixTimestamp64Milli({{{0}from_ms:Int64}}, 'UTC')"
+    " AND window_start < fromUnixTimestamp64Milli({{{0}to_ms:Int64}}, 'UTC')"
 )
-_BEFORE = (
-    "window_start >= fromUnixTimestamp64Milli({before_ms:Int64}, 'UTC')"
-    " AND window_start < fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')"
-)
+_SERIES = """
+SELECT metric, toString(source) AS source, any(dimensions) AS dimensions, {now} AS now,
+    toFloat64(sum(AMOUNT)) AS amount, toFloat64(sum(WHOLE)) AS whole
+FROM watchkeeper.{view} WHERE {span} GROUP BY metric, source, series
+"""
+# Series by series first: what is done with their dimensions is done once for each of them.
 _LEAVES = f"""
-WITH {_LABELS} AS labels,
-    metric = {{metric:String}} AND {_BAD} AS counts, metric = {{total:String}} AS belongs, {_NOW} AS is_now
+WITH mapUpdate(CAST(dimensions, 'Map(String, String)'), map('source', source)) AS labels,
+    metric = {{metric:String}} AND {_HELD.format("bad_")} AS counts, metric = {{total:String}} AS belongs
 SELECT
     mapFilter((name, value) -> NOT has({{bad_names:Array(String)}}, name), labels) AS leaf,
-    toFloat64(sumIf(AMOUNT, counts AND is_now)) AS now, toFloat64(sumIf(WHOLE, belongs AND is_now)),
-    toFloat64(sumIf(AMOUNT, counts AND NOT is_now)) AS before, toFloat64(sumIf(WHOLE, belongs AND NOT is_now))
-FROM watchkeeper.metrics_10s
-WHERE metric IN ({{metric:String}}, {{total:String}}) AND ({_NOW} OR {_BEFORE}) AND {_WHERE}
+    sumIf(amount, counts AND now) AS happened, sumIf(whole, belongs AND now),
+    sumIf(amount, counts AND NOT now) AS before, sumIf(whole, belongs AND NOT now)
+FROM
+(
+    {_SERIES.format(now="true", view="metrics_10s", span=_SPAN.format("now_"))}
+    UNION ALL
+    {_SERIES.format(now="false", view="metrics_1m", span=_SPAN.format("before_"))}
+)
+WHERE {_HELD.format("")}
 GROUP BY leaf
-ORDER BY now + before DESC
+ORDER BY happened + before DESC
 LIMIT {{limit:UInt32}}
 """  # noqa: S608  (put together from constants)
 _EPISODES = """
@@ -105,7 +110,8 @@ def blamed(store: Store, rule: Compared, transition: Transition) -> list[Contrib
     amount, whole = _measured(rule)
     bad = dict(rule.bad) if isinstance(rule, RatioRule) else {}
     where = {**rule.where, **{name: value for name, value in transition.entity.items() if value}}
-    until_ms = transition.episode_ms - rule.over_ms
+    # Whole minutes.
+    before_ms = (transition.episode_ms - rule.over_ms - BEFORE_MS) // 60_000 * 60_000
     rows = store.rows(
         _LEAVES.replace("AMOUNT", amount).replace("WHOLE", whole or "0"),
         {
@@ -113,8 +119,8 @@ def blamed(store: Store, rule: Compared, transition: Transition) -> list[Contrib
             "total": rule.total if isinstance(rule, RatioRule) else rule.metric,
             **{"names": list(where), "values": list(where.values())},
             **{"bad_names": list(bad), "bad_values": list(bad.values())},
-            **{"now_ms": transition.at_ms - rule.over_ms, "at_ms": transition.at_ms},
-            **{"before_ms": until_ms - BEFORE_MS, "until_ms": until_ms},
+            **{"now_from_ms": transition.at_ms - rule.over_ms, "now_to_ms": transition.at_ms},
+            **{"before_from_ms": before_ms, "before_to_ms": before_ms + BEFORE_MS},
             "limit": MAX_LEAVES,
         },
     )

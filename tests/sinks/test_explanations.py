@@ -22,6 +22,7 @@ from sinks.clickhouse.explanations import Episode, blamed, explain, query
 from sinks.clickhouse.history import newest_raise
 from sinks.clickhouse.rows import Insertable
 from sinks.clickhouse.tables import tables
+from sinks.clickhouse.tiers import MINUTES, recompute
 from tests.sinks.rollups import BASE_MS, Placed
 from tests.sinks.rollups import insert as insert_rows
 from tests.sinks.stored import insert, messages
@@ -75,6 +76,7 @@ def row(metric: str, start_ms: int, dimensions: dict[str, str], *, n: int, total
 
 def put(store: Store, rows: Iterable[Placed]) -> None:
     insert_rows(store, list(rows))
+    recompute(store, MINUTES, BASE_MS - BASE_MS % MINUTE_MS, FAULT_MS + 2 * MINUTE_MS)
 
 
 def requests(minute: int, *, route: str, region: str, failed: int, of: int = 100) -> Iterable[Placed]:
