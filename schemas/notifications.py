@@ -12,8 +12,8 @@ from schemas.alerts import Transition
 from schemas.dimensions import Dimensions
 from schemas.records import Count, Millis, Wire
 
-MAX_ALERTS = 64
-"""A notice holds no more; the rest are counted."""
+MAX_ALERTS = 500
+"""A notice holds no more, so that it fits into one record; the rest are counted."""
 
 ReceiverName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 NoticeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]

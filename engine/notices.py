@@ -1,0 +1,231 @@
+"""What is told of alerts, when, and together with what: groups, and the notices of them.
+
+A function of the transitions, in the order in which they come, and of time as it is given. What was told is known from
+the notices that were planned: after a crash they are given back, and nothing is told twice.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from engine.routing import Route, flat, routes_of
+from schemas.alerts import State, Transition
+from schemas.dimensions import Canonical, canonical
+from schemas.matchers import labels_of
+from schemas.notifications import MAX_ALERTS, Notice, Planned
+
+Suppressed = Callable[[Mapping[str, str], int], bool]
+"""Whether an alert with these labels is not to be told at a time."""
+
+LOOK_MS = 10_000
+"""How often is looked whether what is suppressed still is."""
+
+_RAISED = frozenset({State.FIRING, State.RECOVERING, State.STALE})
+
+
+@dataclass(slots=True)
+class _Member:
+    """One alert of a group.
+
+    Attributes:
+        newest: Its last transition that changes what people are told; None: only what was told is known.
+        told: The one that they were told last.
+    """
+
+    newest: Transition
+    told: Transition | None = None
+
+    def news(self) -> bool:
+        """Whether people do not know how it stands."""
+        if self.told is None:
+            return _standing(self.newest)
+        return self.newest.id != self.told.id and _face(self.newest) != _face(self.told)
+
+
+@dataclass(slots=True)
+class _Group:
+    """Alerts that are told together.
+
+    Attributes:
+        since_ms: When something came that people do not know; None: they know everything.
+        told_ms: When the last notice was made; None: there was none.
+        look_ms: Something is suppressed, and is looked at again then.
+    """
+
+    route: Route
+    labels: dict[str, str]
+    members: dict[str, _Member] = field(default_factory=dict)
+    since_ms: int | None = None
+    told_ms: int | None = None
+    look_ms: int = 0
+
+    def due_ms(self) -> int | None:
+        """When a notice is to be made; None: nothing is to be said."""
+        times = []
+        if self.since_ms is not None:
+            waits_ms = self.since_ms + self.route.group_wait_ms
+            times.append(
+                waits_ms if self.told_ms is None else max(waits_ms, self.told_ms + self.route.group_interval_ms)
+            )
+        if self.told_ms is not None and any(one.told and _standing(one.told) for one in self.members.values()):
+            times.append(self.told_ms + self.route.repeat_interval_ms)
+        return max(min(times), self.look_ms) if times else None
+
+
+class Notices:
+    """Groups alerts, and says what is to be told.
+
+    Args:
+        root: The tree of routes.
+    """
+
+    def __init__(self, root: Route) -> None:
+        self._root = root
+        self._routes = {route.path: route for route in flat(root)}
+        self._groups: dict[tuple[str, Canonical], _Group] = {}
+        self._raised: set[str] = set()
+        self._told: dict[str, tuple[int, int]] = {}
+        """Of each alert the last transition that a notice told: those up to it change nothing when they come again."""
+
+    def restore(self, planned: Planned) -> None:
+        """A notice that was planned, in the order in which they were. Routes that are gone are forgotten."""
+        notice = planned.notice
+        route = self._routes.get(notice.route)
+        if route is None or route.receiver != notice.receiver:
+            return
+        group = self._group(route, notice.group)
+        group.told_ms = max(notice.at_ms, group.told_ms or 0)
+        for transition in notice.alerts:
+            member = group.members.setdefault(transition.alert, _Member(transition))
+            member.newest = member.told = transition
+            self._note_told(transition)
+            if _standing(transition):
+                self._raised.add(transition.alert)
+            else:
+                self._raised.discard(transition.alert)
+        self._forget_resolved(group)
+
+    def take(self, transition: Transition, at_ms: int) -> None:
+        """A change of an alert's state. Of alerts that never fired nothing is said."""
+        known = self._told.get(transition.alert)
+        if transition.to_state is State.PENDING or (known is not None and _place(transition) <= known):
+            return
+        was_raised = transition.alert in self._raised
+        self._note_raised(transition)
+        if not was_raised and transition.alert not in self._raised:
+            return
+        for route in routes_of(self._root, labels_of(transition)):
+            group = self._group(route, route.group(labels_of(transition)))
+            member = group.members.setdefault(transition.alert, _Member(transition))
+            member.newest = transition
+            if member.news():
+                group.look_ms = 0
+                group.since_ms = at_ms if group.since_ms is None else group.since_ms
+            if member.told is None and not _standing(transition):
+                # It came and went before anybody was told.
+                del group.members[transition.alert]
+
+    def _note_raised(self, transition: Transition) -> None:
+        if transition.to_state is State.FIRING:
+            self._raised.add(transition.alert)
+        elif transition.to_state is State.OK:
+            self._raised.discard(transition.alert)
+
+    def _group(self, route: Route, labels: Mapping[str, str]) -> _Group:
+        key = (route.path, canonical(labels))
+        return self._groups.setdefault(key, _Group(route, dict(labels)))
+
+    def due_ms(self) -> int | None:
+        """When `plan` has something to say next, as far as is known."""
+        return min((due for group in self._groups.values() if (due := group.due_ms()) is not None), default=None)
+
+    def plan(self, at_ms: int, suppressed: Suppressed = lambda _labels, _at_ms: False) -> list[Planned]:
+        """The notices that are due, each once. They count as told from here on.
+
+        What is suppressed is not told, and is news again once it no longer is.
+        """
+        planned = []
+        for key, group in list(self._groups.items()):
+            due_ms = group.due_ms()
+            if due_ms is not None and due_ms <= at_ms:
+                one = _planned(group, at_ms, suppressed)
+                if one is not None:
+                    planned.append(one)
+                    for transition in one.notice.alerts:
+                        self._note_told(transition)
+                self._forget_resolved(group)
+                if not group.members:
+                    del self._groups[key]
+        return planned
+
+    def _note_told(self, transition: Transition) -> None:
+        known = self._told.get(transition.alert, (0, 0))
+        self._told[transition.alert] = max(known, _place(transition))
+
+    @staticmethod
+    def _forget_resolved(group: _Group) -> None:
+        for alert, member in list(group.members.items()):
+            if member.told is not None and not _standing(member.newest) and not member.news():
+                del group.members[alert]
+
+    def standing(self) -> list[Planned]:
+        """Of each group the last notice once more, as it would be made now: for receivers that forget."""
+        return [
+            _notice(group, told, [], group.told_ms or 0, repeat=True)
+            for group in self._groups.values()
+            if (told := [one.told for one in group.members.values() if one.told is not None and _standing(one.told)])
+        ]
+
+    def waiting(self) -> set[str]:
+        """Alerts of which people do not know how they stand."""
+        return {alert for group in self._groups.values() for alert, one in group.members.items() if one.news()}
+
+
+def _planned(group: _Group, at_ms: int, suppressed: Suppressed) -> Planned | None:
+    hidden = {alert for alert, one in group.members.items() if suppressed(labels_of(one.newest), at_ms)}
+    shown = [one for alert, one in group.members.items() if alert not in hidden]
+    first = [one.newest for one in shown if one.news()]
+    for one in shown:
+        one.told = one.newest
+    group.look_ms = at_ms + LOOK_MS if hidden else 0
+    if not any(group.members[alert].news() for alert in hidden):
+        group.since_ms = None
+    if not first and not any(_standing(one.newest) for one in shown):
+        return None
+    group.told_ms = at_ms
+    return _notice(group, [one.newest for one in shown], first, at_ms, repeat=not first)
+
+
+def _notice(
+    group: _Group, told: Iterable[Transition], first: Iterable[Transition], at_ms: int, *, repeat: bool
+) -> Planned:
+    route, includes = group.route, sorted(one.id for one in first)
+    # The firing ones first, of these the worst, then the newest.
+    ordered = sorted(told, key=lambda one: (not _standing(one), one.severity != "critical", -one.episode_ms, one.alert))
+    slot = str(at_ms) if repeat else ""
+    identity = "|".join((route.receiver, route.path, str(canonical(group.labels)), *includes, slot))
+    notice = Notice(
+        id=blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+        receiver=route.receiver,
+        route=route.path,
+        group=group.labels,
+        status="firing" if any(_standing(one) for one in ordered) else "resolved",
+        at_ms=at_ms,
+        alerts=ordered[:MAX_ALERTS],
+        left_out=max(0, len(ordered) - MAX_ALERTS),
+        repeat=repeat,
+    )
+    return Planned(notice=notice, includes=includes)
+
+
+def _standing(transition: Transition) -> bool:
+    return transition.to_state in _RAISED
+
+
+def _place(transition: Transition) -> tuple[int, int]:
+    return transition.at_ms, transition.revision
+
+
+def _face(transition: Transition) -> tuple[object, ...]:
+    """What people would want to be told anew: another episode, an end, a worse severity."""
+    return transition.episode_ms, _standing(transition), transition.severity
