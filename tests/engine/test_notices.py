@@ -216,7 +216,9 @@ STEPS = st.lists(st.tuples(st.sampled_from(["a", "b"]), STATES, st.integers(1, 9
 def test_in_the_end_people_know_how_every_alert_stands_though_it_crashed_meanwhile(
     steps: list[tuple[str, str, int, bool]], crash: int
 ) -> None:
-    told, at_s, log, fires = Told(), 0, [], {}
+    told, at_s = Told(), 0
+    log: list[Transition] = []
+    fires: dict[str, int] = {}
     for number, (source, state, later_s, _) in enumerate(steps):
         at_s += later_s
         episode_s = fires.get(source) or at_s
