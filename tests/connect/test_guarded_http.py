@@ -1,8 +1,6 @@
 """Where an HTTP request may lead: addresses in all their disguises."""
 
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -10,6 +8,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from connect.guarded_http import MAX_ANSWER_BYTES, AddressRefused, GuardedHttp, networks
 from schemas.errors import PermanentError, TransientError
+from tests.http_server import server
 
 REFUSED = [
     # Loopback, written in every way that a resolver reads.
@@ -66,25 +65,6 @@ class Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-@asynccontextmanager
-async def server(answer: Callable[[web.Request], web.StreamResponse]) -> AsyncIterator[int]:
-    """A real one on loopback; its port."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return answer(request)
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
 
 
 @pytest.mark.parametrize("host", REFUSED)
