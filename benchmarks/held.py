@@ -22,7 +22,7 @@ from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
 from schemas.rules import WINDOW_MS
 from schemas.topics import SAMPLES
-from watchkeeper.settings import ProcessSettings
+from watchkeeper.sections import ProcessSettings
 
 BATCH = 300
 """So many records are given at a time, at least; those of one moment are not cut."""

@@ -29,7 +29,8 @@ from schemas.rules import WINDOW_MS, AbsenceRule, RatioRule, ThresholdRule  # no
 from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
 from tests.connect.brokers import ABILITIES  # noqa: E402
-from watchkeeper.settings import ProcessSettings, Settings  # noqa: E402
+from watchkeeper.sections import ProcessSettings  # noqa: E402
+from watchkeeper.settings import Settings  # noqa: E402
 from watchkeeper.sources import fields, variable  # noqa: E402
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from engine.routing import Route, flat, routes_of
-from schemas.alerts import State, Transition
+from schemas.alerts import AlertState, Outcome, State, Transition
 from schemas.dimensions import Canonical, canonical
 from schemas.matchers import labels_of
 from schemas.notifications import MAX_ALERTS, Notice, Planned
@@ -105,6 +105,10 @@ class Notices:
                 self._raised.discard(transition.alert)
         self._forget_resolved(group)
 
+    def knows(self, alert: str) -> bool:
+        """Whether a notice has told of an alert."""
+        return alert in self._told
+
     def take(self, transition: Transition, at_ms: int) -> None:
         """A change of an alert's state. Of alerts that never fired nothing is said."""
         known = self._told.get(transition.alert)
@@ -139,15 +143,20 @@ class Notices:
         """When `plan` has something to say next, as far as is known."""
         return min((due for group in self._groups.values() if (due := group.due_ms()) is not None), default=None)
 
-    def plan(self, at_ms: int, suppressed: Suppressed = lambda _labels, _at_ms: False) -> list[Planned]:
+    def plan(
+        self, at_ms: int, suppressed: Suppressed = lambda _labels, _at_ms: False, *, hurry: bool = False
+    ) -> list[Planned]:
         """The notices that are due, each once. They count as told from here on.
 
         What is suppressed is not told, and is news again once it no longer is.
+
+        Args:
+            hurry: News are due at once: there will be no later.
         """
         planned = []
         for key, group in list(self._groups.items()):
             due_ms = group.due_ms()
-            if due_ms is not None and due_ms <= at_ms:
+            if due_ms is not None and (due_ms <= at_ms or (hurry and group.since_ms is not None)):
                 one = _planned(group, at_ms, suppressed)
                 if one is not None:
                     planned.append(one)
@@ -216,6 +225,31 @@ def _notice(
         repeat=repeat,
     )
     return Planned(notice=notice, includes=includes)
+
+
+def standing_transition(state: AlertState) -> Transition:
+    """How an alert stands, where only its state is known and not what led to it."""
+    identity = f"{state.alert}|{state.episode_ms}|{state.severity}|standing"
+    return Transition(
+        id=blake2b(identity.encode(), digest_size=16).hexdigest(),
+        alert=state.alert,
+        rule=state.rule,
+        rule_version=state.rule_version,
+        entity=state.entity,
+        metric="unknown",
+        episode_ms=state.episode_ms,
+        at_ms=state.since_ms,
+        from_state=State.PENDING,
+        to_state=State.FIRING,
+        severity=state.severity,
+        outcome=Outcome.UNDEFINED,
+        summary=f"{state.rule} stands since before the notifier started",
+    )
+
+
+def stands(state: AlertState) -> bool:
+    """Whether an alert is raised."""
+    return (state.resume if state.state is State.STALE else state.state) in {State.FIRING, State.RECOVERING}
 
 
 def _standing(transition: Transition) -> bool:

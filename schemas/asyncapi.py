@@ -42,12 +42,17 @@ PARTIES: Mapping[str, Parties] = {
     "metrics.rollups": Parties(
         written_by="rollup agent", read_by="evaluate agent, sink, anyone", actions=("receive", "send")
     ),
-    "alerts": Parties(written_by="evaluate agent", read_by="sink, downstream services", actions=("receive", "send")),
+    "alerts": Parties(
+        written_by="evaluate agent", read_by="notifier, sink, downstream services", actions=("receive", "send")
+    ),
     "alerts.state": Parties(
-        written_by="evaluate agent", read_by="evaluate agent at its start", actions=("receive", "send")
+        written_by="evaluate agent", read_by="evaluate agent and notifier at their start", actions=("receive", "send")
     ),
     "control": Parties(
         written_by="command line, evaluate agent", read_by="evaluate agent, sink", actions=("receive", "send")
+    ),
+    "notifications": Parties(
+        written_by="notifier", read_by="notifier at its start, sink, anyone", actions=("receive", "send")
     ),
     "deadletters": Parties(
         written_by="whoever refuses a record, command line", read_by="sink, command line", actions=("receive", "send")

@@ -6,6 +6,7 @@ from schemas.alerts import StateRecord, Transition
 from schemas.control import ControlRecord
 from schemas.deadletters import DeadLetter, Redrive
 from schemas.events import ErrorEvent, LogRecord, UserEvent
+from schemas.notifications import NotificationRecord
 from schemas.rollup_columns import RollupColumns
 from schemas.rollups import RollupRows, Watermark
 from schemas.samples import SampleRecord, Tick
@@ -103,6 +104,14 @@ CONTROL = Topic(
     retention_ms=None,
     title="Rules, versioned, with who and when; from when each version was applied.",
 )
+NOTIFICATIONS = Topic(
+    name="notifications",
+    records=(NotificationRecord,),
+    key="notice id",
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    title="Notices of alerts: what was to be told to whom, and what became of it.",
+)
 DEADLETTERS = Topic(
     name="deadletters",
     records=(DeadLetter, Redrive),
@@ -113,5 +122,5 @@ DEADLETTERS = Topic(
 )
 
 INPUTS = (SAMPLES, USER_EVENTS, ERRORS, LOGS)
-TOPICS = (*INPUTS, ROLLUPS, ALERTS, ALERT_STATES, CONTROL, DEADLETTERS)
+TOPICS = (*INPUTS, ROLLUPS, ALERTS, ALERT_STATES, CONTROL, NOTIFICATIONS, DEADLETTERS)
 BY_NAME = {topic.name: topic for topic in TOPICS}

@@ -118,6 +118,14 @@ def sink(data_dir: DataDir = None, config: Config = None) -> None:
 
 
 @app.command()
+def notify(data_dir: DataDir = None, config: Config = None) -> None:
+    """Run the notifier: alerts to people and other systems."""
+    from watchkeeper.commands.roles import run_notify
+
+    raise typer.Exit(run_notify({"data_dir": data_dir}, config))
+
+
+@app.command()
 def prepare(data_dir: DataDir = None, config: Config = None) -> None:
     """Create tables and topics, and put back what a new embedded broker must know."""
     from watchkeeper.commands.prepare import run

@@ -16,17 +16,18 @@ from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
 from watchkeeper.embedded.gate import Gate
 from watchkeeper.instance import CLICKHOUSE, KAFKA
-from watchkeeper.settings import ENV_PREFIX, ProcessSettings, Settings, SinkSettings
+from watchkeeper.sections import NotifySettings, ProcessSettings, SinkSettings
+from watchkeeper.settings import ENV_PREFIX, Settings
 from watchkeeper.sources import environment
 from watchkeeper.supervisor import Command
 
 BROKER = "broker"
 EMBEDDED_SESSION_S = 6.0
 EMBEDDED_EARLY_MS = 5_000
-ROLES = ("process", "sink", "collect")
+ROLES = ("process", "notify", "sink", "collect")
 """In the order of their start."""
 
-READERS = frozenset({"watchkeeper-prepare", "watchkeeper-process", "watchkeeper-sink"})
+READERS = frozenset({"watchkeeper-prepare", "watchkeeper-process", "watchkeeper-sink", "watchkeeper-notify"})
 """Ids of our Kafka clients that work while others wait for a new broker."""
 
 
@@ -72,6 +73,11 @@ class Layout:
         return addresses.endpoint(addresses.clickhouse_at(self.settings, self.clickhouse))
 
     @property
+    def roles(self) -> tuple[str, ...]:
+        """Our processes, in the order of their start. Without receivers there is no notifier."""
+        return tuple(role for role in ROLES if role != "notify" or self.settings.notify.file)
+
+    @property
     def ports(self) -> Mapping[str, int]:
         """Every port that is opened here, by what opens it."""
         mine = {"the broker": self.settings.port_base} if KAFKA in self.embedded else {}
@@ -79,7 +85,7 @@ class Layout:
             mine["the broker's other side"] = self._behind
         if CLICKHOUSE in self.embedded:
             mine["ClickHouse"] = self.settings.port_base + 1
-        return mine | {f"the metrics of {role}": self.settings.metrics_port(role) for role in ROLES}
+        return mine | {f"the metrics of {role}": self.settings.metrics_port(role) for role in self.roles}
 
     def metrics(self, name: str) -> str:
         """HOST:PORT of a role's /metrics and /status; empty of the broker and of ClickHouse."""
@@ -148,6 +154,7 @@ class Layout:
                 "clickhouse": ours.clickhouse.model_copy(update={"address": self.clickhouse}),
                 "process": ours.process.model_copy(update=_frugal(ours.process) if forgets else {}),
                 "sink": ours.sink.model_copy(update=_hasty(ours.sink) if forgets else {}),
+                "notify": ours.notify.model_copy(update=_hasty(ours.notify) if forgets else {}),
             }
         )
 
@@ -160,7 +167,7 @@ class Layout:
         return await _listens(self._behind if self.forgetful else self.settings.port_base)
 
 
-def _hasty(section: ProcessSettings | SinkSettings) -> dict[str, Any]:
+def _hasty(section: ProcessSettings | SinkSettings | NotifySettings) -> dict[str, Any]:
     """What the embedded broker asks for: it keeps nothing, and a join takes it half of the session's timeout."""
     return {"drain": True, "session_timeout_s": min(section.session_timeout_s, EMBEDDED_SESSION_S)}
 

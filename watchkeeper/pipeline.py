@@ -15,7 +15,7 @@ from watchkeeper.embedded.child import require_free
 from watchkeeper.embedded.gate import Gate
 from watchkeeper.instance import CLICKHOUSE, KAFKA, ProcessEntry
 from watchkeeper.journal import Journal
-from watchkeeper.layout import BROKER, ROLES, Layout
+from watchkeeper.layout import BROKER, Layout
 from watchkeeper.preparing import prepare
 from watchkeeper.progress import Progress
 from watchkeeper.supervisor import Child, Condition
@@ -36,8 +36,15 @@ DRAIN_EXTRA_S = 4.0
 
 REPLACED_S = 2.0
 STOP_S = 10.0
-STOP_ORDER = (("collect", 2.0), ("process", 4.5), ("sink", 4.0), (CLICKHOUSE, 3.0), (BROKER, 3.0))
+STOP_ORDER = (
+    *(("collect", 2.0), ("process", 4.5), ("notify", 2.0), ("sink", 4.0)),
+    *((CLICKHOUSE, 3.0), (BROKER, 3.0)),
+)
 """Who stops after whom, and the most each may take; what is left of `STOP_S` may be less."""
+
+
+READS = ("process", "notify", "sink")
+"""Who reads a broker that forgets to its end before it stops."""
 
 
 class Pipeline:
@@ -106,13 +113,13 @@ class Pipeline:
         await prepare(self.layout.role("prepare", self.epoch), progress)
         if self.gate is not None:
             self.gate.release()
-        for name in ROLES:
+        for name in self.layout.roles:
             command = self.layout.role(name, self.epoch)
             if name not in self.children:
                 self._add(Child(command, say=self._journal.say))
             if self.children[name].condition is Condition.STOPPED:
                 await self.children[name].start(command)
-        for name in ROLES:
+        for name in self.layout.roles:
             with progress.step(name) as step:
                 await self._until_answers(self.children[name], ROLE_READY_S)
                 step.detail = f"pid {self.children[name].pid}"
@@ -135,7 +142,7 @@ class Pipeline:
         child.healthy()
 
     async def drain(self) -> bool:
-        """Has the processor and the sink read to the end and stop; whether everything has reached ClickHouse.
+        """Has all that read the broker read to the end and stop; whether everything has reached ClickHouse.
 
         Where it has not they run again, and go on where they were.
 
@@ -143,7 +150,8 @@ class Pipeline:
             TransientError: They did not start again in time.
         """
         settings = self.layout.settings
-        deadlines_s = {"process": settings.process.deadline_s, "sink": settings.sink.deadline_s}
+        # Each before those that read what it writes.
+        deadlines_s = {name: getattr(settings, name).deadline_s for name in ("process", *self._notifiers, "sink")}
         for name, deadline_s in deadlines_s.items():
             if not await self._drained(name, deadline_s + DRAIN_EXTRA_S):
                 await self._start_again(deadlines_s)
@@ -172,7 +180,7 @@ class Pipeline:
         """
         if self.gate is not None:
             self.gate.shut()
-        for name in ("process", "sink"):
+        for name in ("process", *self._notifiers, "sink"):
             await self.children[name].stop(REPLACED_S)
         await self.children[BROKER].stop(1.0)
         await self._start_broker()
@@ -181,12 +189,16 @@ class Pipeline:
     async def lag_records(self) -> int | None:
         """What the processor and the sink have yet to read; None: one does not answer, or waits for ClickHouse."""
         lag = 0
-        for name in ("process", "sink"):
+        for name in ("process", *self._notifiers, "sink"):
             figures = await status_of(self.layout.metrics(name))
             if figures is None or figures.get("paused") or "lag_records" not in figures:
                 return None
             lag += int(figures["lag_records"])
         return lag
+
+    @property
+    def _notifiers(self) -> tuple[str, ...]:
+        return ("notify",) if "notify" in self.layout.roles else ()
 
     @property
     def broker_is_gone(self) -> bool:
@@ -224,7 +236,7 @@ class Pipeline:
                 continue
             if name == "process" and self.gate is not None:
                 await self.gate.hold(HOLD_S)
-            reads = self.layout.forgetful and name in ("process", "sink") and child.condition is Condition.RUNNING
+            reads = self.layout.forgetful and name in READS and child.condition is Condition.RUNNING
             with progress.step(name) as step:
                 left_s = max(0.2, deadline_s - time.monotonic() - 0.3)
                 step.detail = "stopped" if await child.stop(min(most_s, left_s)) else "killed"
@@ -253,7 +265,7 @@ class Pipeline:
         }
 
     def _in_order(self) -> Iterator[Child]:
-        for name in (BROKER, CLICKHOUSE, "collect", "process", "sink"):
+        for name in (BROKER, CLICKHOUSE, "collect", "process", "notify", "sink"):
             if name in self.children:
                 yield self.children[name]
 

@@ -14,7 +14,7 @@ from schemas.alerts import Severity, State, Transition
 from schemas.records import Wire
 from schemas.rules import WINDOW_MS, AbsenceRule, Duration, Rule
 from watchkeeper.rules_file import load_rules
-from watchkeeper.yaml_file import Place, parse, read
+from watchkeeper.yaml_file import Form, Place, parse, read
 
 MAX_SAMPLES = 200_000
 MAX_HOURS = 24 * 14
@@ -97,7 +97,7 @@ def run(path: Path) -> Results:
     Raises:
         BadSettings: It, or one of its rule files, cannot be used.
     """
-    tests = parse(read(path, "tests of rules"), str(path), RuleTests, _unfit, page="docs/rules.md")
+    tests = parse(read(path, "tests of rules"), str(path), RuleTests, _unfit, Form(page="docs/rules.md"))
     rules = [rule for name in tests.rule_files for rule in load_rules(path.parent / name).rules]
     results = Results(reached={rule.id: set() for rule in rules}, rules=rules)
     for number, case in enumerate(tests.tests, 1):

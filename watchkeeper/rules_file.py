@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 
 from schemas.alerts import Severity
-from schemas.rules import AbsenceRule, Rule, RuleFile, duration
-from watchkeeper.yaml_file import Place, parse, read
+from schemas.rules import KINDS, AbsenceRule, Rule, RuleFile, duration
+from watchkeeper.yaml_file import Form, Place, parse, read
+
+FORM = Form(page="docs/rules.md", part="rule", kinds=KINDS)
 
 
 def load_rules(path: Path) -> RuleFile:
@@ -28,7 +30,7 @@ def default_rules() -> RuleFile:
 
 def parse_rules(text: bytes, name: str) -> RuleFile:
     """The rules of a file's bytes. Raises as `load_rules`."""
-    return parse(text, name, RuleFile, _unfit, page="docs/rules.md")
+    return parse(text, name, RuleFile, _unfit, FORM)
 
 
 def written(rule: Rule) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from watchkeeper.supervisor import Condition
 
-RATED = ("collect", "process", "sink")
+RATED = ("collect", "process", "notify", "sink")
 
 
 class Health(StrEnum):

@@ -1,6 +1,7 @@
 """Files that people write in YAML: read into a model, with every fault told at once, each with its line."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,7 +9,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from schemas.errors import BadSettings
-from schemas.rules import KINDS
 
 MAX_BYTES = 1_048_576
 
@@ -30,11 +30,24 @@ def read(path: Path, what: str) -> bytes:
         raise BadSettings(f"{path} cannot be read: {error.strerror}. Name a file of {what}.") from None
 
 
-def parse(text: bytes, name: str, model: type[Model], unfit: Unfit[Model], *, page: str) -> Model:
-    """What the bytes of a file say.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a kind of file is spoken of.
 
-    Args:
+    Attributes:
         page: The document that explains its fields.
+        part: What has kinds in it, such as `rule`, and these.
+        secret: Whether what it holds must not be repeated.
+    """
+
+    page: str
+    part: str = ""
+    kinds: tuple[str, ...] = ()
+    secret: bool = False
+
+
+def parse(text: bytes, name: str, model: type[Model], unfit: Unfit[Model], form: Form) -> Model:
+    """What the bytes of a file say.
 
     Raises:
         BadSettings: With every fault, each as `file:line: what`.
@@ -53,9 +66,9 @@ def parse(text: bytes, name: str, model: type[Model], unfit: Unfit[Model], *, pa
     parsed = None
     try:
         parsed = model.model_validate(content)
-        faults += [(_line(node, place), told) for place, told in unfit(parsed)]
+        faults += [(_line(node, place, form), told) for place, told in unfit(parsed)]
     except ValidationError as error:
-        faults += [(_line(node, item["loc"]), _what(item, page)) for item in error.errors(include_url=False)]
+        faults += [(_line(node, item["loc"], form), _what(item, form)) for item in error.errors(include_url=False)]
     if faults or parsed is None:
         raise BadSettings("\n".join(f"{name}:{line}: {told}" for line, told in sorted(faults)))
     return parsed
@@ -78,23 +91,24 @@ def _repeated(node: Any) -> Iterator[tuple[str, Any]]:
             waiting += [value for _, value in one.value]
 
 
-def _what(fault: Any, page: str) -> str:
-    place = ".".join(str(part) for part in fault["loc"] if part not in KINDS)
+def _what(fault: Any, form: Form) -> str:
+    page, kinds = form.page, form.kinds
+    place = ".".join(str(part) for part in fault["loc"] if part not in kinds)
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = f"there is no such field; see {page} for those that there are"
     elif fault["type"] == "union_tag_not_found":
-        message = f"say which kind of rule it is: kind: {', kind: '.join(KINDS[:-1])}, or kind: {KINDS[-1]}"
+        message = f"say which kind of {form.part} it is: kind: {', kind: '.join(kinds[:-1])}, or kind: {kinds[-1]}"
     elif fault["type"] == "missing":
         message = "this field is required"
     elif not place:
         message = f"this is no such file: see {page} for how it begins"
-    elif isinstance(fault["input"], str | int | float) and repr(fault["input"]) not in message:
+    elif not form.secret and isinstance(fault["input"], str | int | float) and repr(fault["input"]) not in message:
         message = f"{message}, not {fault['input']!r}"
     return f"{place}: {message}" if place else message
 
 
-def _line(node: Any, place: tuple[int | str, ...]) -> int:
+def _line(node: Any, place: tuple[int | str, ...], form: Form) -> int:
     """The line of the deepest node on the way to a fault that the file really has."""
     line = 1
     for part in place:
@@ -102,7 +116,7 @@ def _line(node: Any, place: tuple[int | str, ...]) -> int:
             break
         line = node.start_mark.line + 1
         child = _child(node, part)
-        node = child if child is not None else (node if part in KINDS else None)
+        node = child if child is not None else (node if part in form.kinds else None)
     return node.start_mark.line + 1 if node is not None else line
 
 

@@ -1,8 +1,13 @@
-"""What a new embedded broker must be told again: the rules, and what was known of each alert."""
+"""What a new embedded broker must be told again: the rules, what was known of each alert, and what people were told."""
+
+from pydantic import TypeAdapter
 
 from connect.clickhouse import Store
 from schemas.alerts import AlertState
 from schemas.control import RuleControl
+from schemas.notifications import Delivered, Failed, NotificationRecord, Planned
+
+_NOTIFICATION: TypeAdapter[Planned | Delivered | Failed] = TypeAdapter(NotificationRecord)
 
 _CONTROL = """
 SELECT argMax(record, (version, at, by)) FROM watchkeeper_store.control FINAL
@@ -13,6 +18,17 @@ _STATES = """
 SELECT argMax(record, (evaluated_at, written_at)) AS newest, argMax(record, written_at) AS written
 FROM watchkeeper_store.alert_states FINAL
 GROUP BY alert HAVING written != '' ORDER BY alert
+"""
+# Of each group the last notice, if some of it may still stand; and all that are under way. With them how they ended.
+_NOTICES = """
+SELECT record FROM watchkeeper_store.notifications FINAL WHERE id IN
+(
+    SELECT argMax(id, (at, id)) FROM watchkeeper_store.notifications FINAL WHERE state = 'planned'
+    GROUP BY receiver, route, group HAVING argMax(status, (at, id)) = 'firing'
+    UNION ALL
+    SELECT id FROM watchkeeper_store.notifications FINAL GROUP BY id HAVING countIf(state != 'planned') = 0
+)
+ORDER BY at, state = 'planned' DESC, id
 """
 
 
@@ -34,3 +50,15 @@ def load_states(store: Store) -> list[AlertState]:
         StoreRefused: There are no tables yet.
     """
     return [AlertState.model_validate_json(newest) for newest, _ in store.rows(_STATES)]
+
+
+def load_notices(store: Store) -> list[tuple[str, bytes]]:
+    """Records of `notifications`, each with its key.
+
+    Raises:
+        StoreUnavailable: ClickHouse is away.
+        StoreRefused: There are no tables yet.
+    """
+    records = [_NOTIFICATION.validate_json(record) for (record,) in store.rows(_NOTICES)]
+    ids = [one.notice.id if isinstance(one, Planned) else one.id for one in records]
+    return [(id_, one.model_dump_json().encode()) for id_, one in zip(ids, records, strict=True)]

@@ -12,9 +12,10 @@ from schemas.alerts import AlertState, StateRecord, Transition
 from schemas.columns import Ints
 from schemas.control import ControlRecord, RuleApplied, RuleControl
 from schemas.errors import BadRecord, Reason
+from schemas.notifications import Delivered, Failed, NotificationRecord, Planned
 from schemas.reference import checked_bytes, explain, parsed
 from schemas.rules import AbsenceRule
-from schemas.topics import ALERT_STATES, ALERTS, CONTROL
+from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS
 
 MAX_MS = 4_102_444_800_000
 """The year 2100: expiry is computed in 32 bits of seconds."""
@@ -142,6 +143,7 @@ def tables() -> dict[str, Table]:
         ALERTS.name: table_of("transitions", TRANSITION_COLUMNS, _transitions),
         ALERT_STATES.name: table_of("alert_states", _STATE_COLUMNS, _states),
         CONTROL.name: table_of("control", _CONTROL_COLUMNS, _control),
+        NOTIFICATIONS.name: table_of("notifications", _NOTIFICATION_COLUMNS, _notifications),
     }
 
 
@@ -251,3 +253,27 @@ def _control(record: Record, _: str) -> Iterator[Row]:
         case rule:
             about = (rule.id, rule.kind, rule.metric, rule.warning, rule.critical, rule.for_ms, rule.enabled)
     yield (*named, *about, text)
+
+
+_NOTIFICATION: TypeAdapter[Planned | Delivered | Failed] = TypeAdapter(NotificationRecord)
+_NOTIFICATION_COLUMNS = (
+    *("id", "state", "receiver", "at", "route", "group", "status", "repeat", "alerts", "transitions"),
+    *("attempts", "latency_ms", "why", "fallback", "record"),
+)
+
+
+def _notifications(record: Record, _: str) -> Iterator[Row]:
+    """That a notice was planned, or how it ended."""
+    one = validated(_NOTIFICATION, record.value)
+    text = (record.value or b"").decode()
+    if isinstance(one, Planned):
+        notice = one.notice
+        about = (notice.id, one.type, notice.receiver, checked_ms(notice.at_ms), notice.route, notice.group)
+        told = (notice.status, notice.repeat, [alert.alert for alert in notice.alerts], one.includes)
+        yield (*about, *told, 0, 0, "", "", text)
+        return
+    end: Row = (one.id, one.type, one.receiver, checked_ms(one.at_ms), "", {}, "", False, [], [], one.attempts)
+    if isinstance(one, Delivered):
+        yield (*end, one.latency_ms, "", "", text)
+    else:
+        yield (*end, 0, one.why, one.fallback or "", text)

@@ -1,11 +1,15 @@
-"""What a new embedded broker is told again of topic `control`."""
+"""What a new embedded broker is told again."""
+
+from collections.abc import Iterator
 
 from connect.clickhouse import Store
 from schemas.control import RuleApplied, RuleControl
+from schemas.notifications import Delivered, Planned
 from schemas.rules import ThresholdRule
-from schemas.topics import CONTROL
-from sinks.clickhouse.restore import load_control
+from schemas.topics import CONTROL, NOTIFICATIONS
+from sinks.clickhouse.restore import load_control, load_notices
 from sinks.clickhouse.tables import tables
+from tests.notify.notices import notice
 from tests.sinks.rollups import Message
 from tests.sinks.stored import insert
 
@@ -22,3 +26,34 @@ def test_of_each_rule_its_newest_version_and_nothing_of_what_was_applied_when(st
 
     assert load_control(store) == [rules[1]]
     assert store.rows("SELECT count() FROM watchkeeper.monitoring_thresholds") == [(0,)]
+
+
+def test_of_each_group_the_last_notice_if_it_may_still_stand_and_whatever_is_under_way(store: Store) -> None:
+    records = [
+        *_notice("old", "firing", at_ms=1_000, group="disk"),
+        *_notice("new", "firing", at_ms=2_000, group="disk"),
+        *_notice("open", "resolved", at_ms=3_000, group="cpu", ended=False),
+        *_notice("over", "resolved", at_ms=4_000, group="load"),
+    ]
+    table = tables()[NOTIFICATIONS.name]
+    values = [one.model_dump_json().encode() for one in records]
+    insert(store, table, table.read([Message(value, topic=NOTIFICATIONS.name) for value in values], ""))
+
+    assert load_notices(store) == [(_id("new"), values[2]), (_id("new"), values[3]), (_id("open"), values[4])]
+    assert store.rows("SELECT id, state, latency_s FROM watchkeeper.notifications ORDER BY planned_at") == [
+        (_id("old"), "delivered", 0.5),
+        (_id("new"), "delivered", 0.5),
+        (_id("open"), "under way", None),
+        (_id("over"), "delivered", 0.5),
+    ]
+
+
+def _id(name: str) -> str:
+    return name.encode().hex().rjust(32, "0")
+
+
+def _notice(name: str, status: str, *, at_ms: int, group: str, ended: bool = True) -> Iterator[Planned | Delivered]:
+    about = {"id": _id(name), "at_ms": at_ms, "status": status, "group": {"alertname": group}}
+    yield Planned(notice=notice(**about))
+    if ended:
+        yield Delivered(id=_id(name), receiver="team", at_ms=at_ms + 500, attempts=1, latency_ms=500)

@@ -14,9 +14,9 @@ from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from schemas.alerts import AlertState
-from schemas.topics import ALERT_STATES, CONTROL
+from schemas.topics import ALERT_STATES, CONTROL, NOTIFICATIONS
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.restore import load_control, load_states
+from sinks.clickhouse.restore import load_control, load_notices, load_states
 from watchkeeper import addresses, control
 from watchkeeper.commands.topics import partitions, ready_topics
 from watchkeeper.rules_file import default_rules
@@ -46,18 +46,24 @@ def _tell(step: str, brought: str) -> None:
 
 
 async def _restore(kafka: KafkaConfig, store: Store) -> str:
-    """Fills `control` and `alerts.state` from ClickHouse where they are empty. Where no rule ever was: default rules.
+    """Fills `control`, `alerts.state` and `notifications` from ClickHouse where they are empty.
 
-    States first: an evaluator that saw the rules without them would begin new episodes.
+    Where no rule ever was it gives the default rules. States first: an evaluator that saw the rules without them would
+    begin new episodes.
     """
-    ends = await offsets.end_offsets(kafka, [CONTROL.name, ALERT_STATES.name])
+    ends = await offsets.end_offsets(kafka, [CONTROL.name, ALERT_STATES.name, NOTIFICATIONS.name])
     empty = {topic for topic, _ in ends if not any(end for (name, _), end in ends.items() if name == topic)}
     states = load_states(store) if ALERT_STATES.name in empty else []
     rules = load_control(store) if CONTROL.name in empty else []
+    notices = load_notices(store) if NOTIFICATIONS.name in empty else []
     told = []
     if states:
         await _publish_states(kafka, states)
         told.append(f"{len(states)} alert states")
+    if notices:
+        async with connected(kafka) as client:
+            await Outbox(client).deliver(Message(NOTIFICATIONS.name, id_.encode(), value) for id_, value in notices)
+        told.append(f"{len(notices)} records of notices")
     if rules:
         await control.publish(kafka, rules)
         told.append(f"{len(rules)} rules")

@@ -1,4 +1,4 @@
-"""`watchkeeper collect | process | sink`: one role in the foreground, until SIGINT or SIGTERM."""
+"""`watchkeeper collect | process | sink | notify`: one role in the foreground, until SIGINT or SIGTERM."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from watchkeeper import addresses, logs
 from watchkeeper.settings import Settings
 from watchkeeper.sources import Loaded, Nested, load, variable
 
-Role = Literal["collect", "process", "sink"]
+Role = Literal["collect", "process", "sink", "notify"]
 
 
 def run_collect(arguments: Nested, config: Path | None) -> int:
@@ -60,6 +60,22 @@ def run_sink(arguments: Nested, config: Path | None) -> int:
         **_own(loaded.settings, "sink"),
     )
     return _until_stopped("sink", loaded.settings, lambda telemetry, stop: sink(chosen, telemetry, stop))
+
+
+def run_notify(arguments: Nested, config: Path | None) -> int:
+    """Tells of alerts until told to stop; its exit code."""
+    from sinks.notify.notifier import NotifyConfig, notify
+    from watchkeeper.notify_file import load_notify
+
+    loaded = _begin("notify", arguments, config)
+    own = _own(loaded.settings, "notify")
+    file = own.pop("file")
+    chosen = NotifyConfig(
+        kafka=addresses.kafka_config(loaded, client_id="watchkeeper-notify"),
+        file=load_notify(Path(file).expanduser()) if file else None,
+        **own,
+    )
+    return _until_stopped("notify", loaded.settings, lambda telemetry, stop: notify(chosen, telemetry, stop))
 
 
 def fold_rules(settings: Settings) -> FoldConfig:
@@ -117,5 +133,6 @@ RUN: Mapping[Role, Callable[[Nested, Path | None], int]] = {
     "collect": run_collect,
     "process": run_process,
     "sink": run_sink,
+    "notify": run_notify,
 }
 """What runs each role, given settings of the command line and the settings file that it names."""

@@ -161,3 +161,4 @@ AnyReceiver = Annotated[
     WebhookSettings | AlertmanagerSettings | EmailSettings | SlackSettings | PagerDutySettings | AppriseSettings,
     Field(discriminator="kind"),
 ]
+KINDS = ("webhook", "alertmanager", "email", "slack", "pagerduty", "apprise")

@@ -1,0 +1,252 @@
+"""One turn of a notifier: from what is known of the past until it is told to stop, or another has the turn."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from connect.clock import now_ms
+from connect.kafka import COMMIT_REFUSED, Consumer, KafkaError, TopicPartition
+from connect.offsets import end_offsets
+from connect.outbox import Message, Outbox
+from connect.reader import TopicReader
+from connect.telemetry import Figures
+from engine.notices import Notices, standing_transition, stands
+from engine.routing import tree
+from schemas.alerts import AlertState, StateRecord, Transition
+from schemas.notifications import Delivered, Failed, Notice, Planned
+from schemas.topics import ALERT_STATES, ALERTS, NOTIFICATIONS
+from sinks.notify.config import NotifyConfig
+from sinks.notify.deliveries import Deliveries
+from sinks.notify.fallback import fallback
+from sinks.notify.metrics import Metrics
+from sinks.notify.outbox import Past, read_past
+from sinks.notify.receiver import Receiver
+from sinks.notify.receivers.settings import AlertmanagerSettings, AnyReceiver
+
+_LOG = logging.getLogger(__name__)
+_STATE: TypeAdapter[Any] = TypeAdapter(StateRecord)
+
+POLL_S = 0.25
+COMMIT_S = 1.0
+
+
+class Turn:
+    """Takes transitions, makes notices of them, and has them delivered.
+
+    The stages of a transition, in their order: its routes, its groups (`engine.notices`), what suppresses it, then:
+
+    1. The notice that tells it first is written to `notifications`, and acknowledged by Kafka.
+    2. It is delivered, and tried again, until its receiver takes it or it is given up; either is written there too.
+    3. The offset behind the transition is committed: never before step 1, or before it is known that nobody is told.
+
+    A crash between any two of them: planned notices that have no end are sent again, as they stood and under the same
+    id; transitions that no planned notice tells are read again. So none is lost, and a receiver that keeps ids takes
+    none twice.
+    """
+
+    def __init__(
+        self,
+        config: NotifyConfig,
+        consumer: Consumer,
+        outbox: Outbox,
+        metrics: Metrics,
+        receivers: Mapping[str, tuple[AnyReceiver, Receiver]],
+    ) -> None:
+        assert config.file is not None
+        self._config = config
+        self._consumer = consumer
+        self._outbox = outbox
+        self._metrics = metrics
+        self._receivers = receivers
+        self._notices = Notices(tree(config.file.route))
+        self._deliveries = Deliveries(receivers, metrics, give_up_s=config.give_up_s, ended=self._ended)
+        self._began: dict[str, tuple[TopicPartition, int]] = {}
+        """Of each alert that people do not know of yet the first record that they do not."""
+        self._positions: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Until told to stop; whether everything that was published was planned then, if it was to be."""
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(self._deliveries.run())]
+            await self._begin()
+            beside.append(group.create_task(self._remind()))
+            await self._tell(stop)
+            planned = await self._finish()
+            for task in beside:
+                task.cancel()
+        return planned
+
+    async def _begin(self) -> None:
+        """What is known of the past is taken in; what was planned and has no end is delivered."""
+        async with TopicReader(self._config.kafka, NOTIFICATIONS.name) as reader:
+            past = await read_past(reader)
+        self._metrics.unreadable.labels(NOTIFICATIONS.name).inc(past.unreadable)
+        for planned in past.planned.values():
+            self._notices.restore(planned)
+        for state in await self._standing():
+            if not self._notices.knows(state.alert):
+                self._notices.take(standing_transition(state), now_ms())
+        await self._resume(past)
+
+    async def _standing(self) -> list[AlertState]:
+        """Alerts that are raised, as the evaluator knows them: a topic that begins anew holds no more of them."""
+        newest: dict[str, AlertState] = {}
+        async with TopicReader(self._config.kafka, ALERT_STATES.name) as reader:
+            while not reader.caught_up():
+                for chunk in await reader.read(timeout_s=POLL_S):
+                    for record in chunk.records:
+                        if isinstance(state := _state(record.value), AlertState):
+                            newest[state.alert] = state
+        return [state for state in newest.values() if stands(state)]
+
+    async def _resume(self, past: Past) -> None:
+        known = {one.name for one, _ in self._receivers.values()}
+        for planned in past.open():
+            if planned.notice.receiver in known:
+                await self._deliveries.add(planned.notice)
+        for id_, failed in past.failed.items():
+            original = past.planned.get(id_)
+            if failed.fallback is not None and failed.fallback in known and original is not None:
+                instead = fallback(original.notice, failed.fallback)
+                if instead.notice.id not in past.planned:
+                    await self._send([instead])
+
+    async def _tell(self, stop: asyncio.Event) -> None:
+        ends = await end_offsets(self._config.kafka, [ALERTS.name])
+        loop = asyncio.get_running_loop()
+        committed_s, reached = loop.time(), False
+        while not stop.is_set():
+            due_ms = self._notices.due_ms() if reached else None
+            wait_ms = int(POLL_S * 1000) if due_ms is None else min(int(POLL_S * 1000), max(0, due_ms - now_ms()))
+            self._take(await self._consumer.getmany(timeout_ms=wait_ms))
+            reached = reached or await self._reached(ends)
+            if reached:
+                await self._plan()
+            if loop.time() - committed_s >= COMMIT_S:
+                committed_s = loop.time()
+                await self._commit()
+
+    async def _finish(self) -> bool:
+        """Stops in order: with `drain` all that was published is read, planned, and tried."""
+        planned = not self._config.drain
+        try:
+            async with asyncio.timeout(self._config.deadline_s):
+                if self._config.drain:
+                    ends = await end_offsets(self._config.kafka, [ALERTS.name])
+                    while not await self._reached(ends):
+                        self._take(await self._consumer.getmany(timeout_ms=50))
+                    await self._plan(hurry=True)
+                    planned = True
+                await self._commit()
+                await self._deliveries.empty()
+        except TimeoutError:
+            _LOG.warning("%d notices are still under way; they are sent again", self._deliveries.waiting)
+        return planned
+
+    async def _reached(self, ends: dict[tuple[str, int], int]) -> bool:
+        """Whether everything was read: before that it is not known what still stands."""
+        for (topic, partition), end in ends.items():
+            tp = TopicPartition(topic, partition)
+            if tp not in self._positions and tp in self._consumer.assignment():
+                self._positions[tp] = int(await self._consumer.position(tp))
+            if self._positions.get(tp, 0) < end:
+                return False
+        return True
+
+    def _take(self, fetched: dict[TopicPartition, Sequence[Any]]) -> None:
+        for tp, records in fetched.items():
+            for record in records:
+                try:
+                    transition = Transition.model_validate_json(record.value or b"")
+                except ValidationError:
+                    self._metrics.unreadable.labels(ALERTS.name).inc()
+                    continue
+                self._notices.take(transition, now_ms())
+                self._began.setdefault(transition.alert, (tp, record.offset))
+            self._positions[tp] = records[-1].offset + 1
+        waiting = self._notices.waiting()
+        self._began = {alert: place for alert, place in self._began.items() if alert in waiting}
+
+    async def _plan(self, *, hurry: bool = False) -> None:
+        planned = self._notices.plan(now_ms(), hurry=hurry)
+        wanted = [
+            one
+            for one in planned
+            if one.notice.status == "firing" or self._receivers[one.notice.receiver][0].send_resolved
+        ]
+        await self._send(wanted)
+        if planned:
+            waiting = self._notices.waiting()
+            self._began = {alert: place for alert, place in self._began.items() if alert in waiting}
+
+    async def _send(self, planned: Sequence[Planned]) -> None:
+        # Step 1
+        await self._outbox.deliver([_message(one.notice.id, one) for one in planned])
+        # Step 2
+        for one in planned:
+            await self._deliveries.add(one.notice)
+
+    async def _ended(self, notice: Notice, end: Delivered | Failed) -> None:
+        await self._outbox.deliver([_message(notice.id, end)])
+        if isinstance(end, Failed) and end.fallback is not None and end.fallback in self._receivers:
+            await self._send([fallback(notice, end.fallback)])
+
+    async def _commit(self) -> None:
+        # Step 3
+        offsets = dict(self._positions)
+        for tp, offset in self._began.values():
+            offsets[tp] = min(offset, offsets.get(tp, offset))
+        news = {tp: offset for tp, offset in offsets.items() if self._committed.get(tp) != offset}
+        if not news:
+            return
+        try:
+            await self._consumer.commit(news)
+            self._committed |= news
+        except COMMIT_REFUSED as error:
+            _LOG.info("A commit came too late, another notifier works: %s", error)
+        except KafkaError as error:
+            _LOG.warning("Kafka did not take a commit; the next one says the same and more: %s", error)
+
+    async def _remind(self) -> None:
+        """Tells what stands to receivers that forget it, again and again."""
+        waits_s = {
+            name: settings.resend_s
+            for name, (settings, _) in self._receivers.items()
+            if isinstance(settings, AlertmanagerSettings)
+        }
+        loop = asyncio.get_running_loop()
+        due_s = {name: loop.time() + wait_s for name, wait_s in waits_s.items()}
+        while due_s:
+            await asyncio.sleep(max(0.0, min(due_s.values()) - loop.time()))
+            for name in [name for name, at_s in due_s.items() if at_s <= loop.time()]:
+                due_s[name] = loop.time() + waits_s[name]
+                for planned in self._notices.standing():
+                    if planned.notice.receiver == name:
+                        await self._deliveries.remind(planned.notice)
+
+    def figures(self) -> Figures:
+        """For `/status`."""
+        return {
+            "receivers": len(self._receivers),
+            "waiting": self._deliveries.waiting,
+            "lag_records": self._lag(),
+        }
+
+    def _lag(self) -> int:
+        mine = self._consumer.assignment()
+        return sum(max(0, (self._consumer.highwater(tp) or 0) - self._positions.get(tp, 0)) for tp in mine)
+
+
+def _message(id_: str, record: Planned | Delivered | Failed) -> Message:
+    return Message(NOTIFICATIONS.name, id_.encode(), record.model_dump_json().encode())
+
+
+def _state(value: bytes | None) -> object:
+    try:
+        return _STATE.validate_json(value or b"")
+    except ValidationError:
+        return None

@@ -1,0 +1,129 @@
+"""The notifier on a real broker: what a receiver is given, whatever happens to the notifier meanwhile."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from connect.admin import create_topics
+from connect.clock import now_ms
+from connect.config import KafkaConfig
+from schemas.topics import TOPICS
+from tests.agents.pipeline import eventually
+from tests.engine.alerting import changed
+from tests.notify.process import Process, Taken, emit, notifiers, planned, receiver, routes
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
+
+QUICK = {"receiver": "team", "group_by": ["source"], "group_wait": "0s", "group_interval": "0s"}
+
+
+async def test_a_change_reaches_the_receiver_soon_and_is_written_down(kafka: KafkaConfig, tmp_path: Path) -> None:
+    await create_topics(kafka, TOPICS)
+    async with receiver() as (taken, url):
+        file = routes(tmp_path / "notify.yaml", {"team": url}, QUICK)
+        with notifiers(kafka, tmp_path, file) as start:
+            notifier = start()
+            await eventually("it works", lambda: _says(notifier, "This notifier works now"))
+            sent_ms = now_ms()
+            await emit(kafka, changed("pending", 10), changed("firing", 20))
+            await eventually("it is told", lambda: _has(taken, 1))
+            assert now_ms() - sent_ms < 5_000
+            await emit(kafka, changed("recovering", 30), changed("ok", 40))
+            await eventually("its end is told", lambda: _has(taken, 2))
+            assert taken.transitions == ["web-1 firing", "web-1 ok"]
+            assert notifier.stop() == 0
+        told = await planned(kafka)
+    assert [one["type"] for one in told] == ["planned", "delivered", "planned", "delivered"]
+    assert told[1]["attempts"] == 1
+
+
+async def test_alerts_of_before_it_ever_ran_are_told_if_they_still_stand(kafka: KafkaConfig, tmp_path: Path) -> None:
+    await create_topics(kafka, TOPICS)
+    await emit(kafka, changed("firing", 20), changed("firing", 20, source="web-2"), changed("ok", 90, source="web-2"))
+    async with receiver() as (taken, url):
+        with notifiers(kafka, tmp_path, routes(tmp_path / "notify.yaml", {"team": url}, QUICK)) as start:
+            start()
+            await eventually("it is told", lambda: _has(taken, 1))
+            await emit(kafka, changed("firing", 100, source="last"))
+            await eventually("it is told", lambda: _has(taken, 2))
+    assert taken.transitions == ["web-1 firing", "last firing"]
+
+
+async def test_a_receiver_that_is_away_is_tried_again_and_others_do_not_wait_for_it(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    both = {**QUICK, "routes": [{"receiver": "away", "continue": True}, {"receiver": "team"}]}
+    async with receiver() as (taken, url), receiver() as (late, other):
+        late.status = 503
+        file = routes(tmp_path / "notify.yaml", {"team": url, "away": other}, both)
+        with notifiers(kafka, tmp_path, file) as start:
+            notifier = start()
+            await emit(kafka, *(changed("firing", 20, source=f"web-{n}") for n in range(20)))
+            await eventually("the other is told", lambda: _has(taken, 20))
+            await eventually("it was tried", lambda: _says(notifier, "away did not take a notice, attempt 2"))
+            late.status = 200
+            await eventually("it is told", lambda: _has(late, 20))
+    assert sorted(late.transitions) == sorted(taken.transitions)
+
+
+async def test_where_a_receiver_refuses_its_fallback_is_told(kafka: KafkaConfig, tmp_path: Path) -> None:
+    await create_topics(kafka, TOPICS)
+    async with receiver() as (taken, url), receiver() as (refusing, other):
+        refusing.status = 404
+        file = routes(
+            tmp_path / "notify.yaml", {"team": other, "others": url}, QUICK, team={"fallback": "others"}
+        )  # fmt: skip
+        with notifiers(kafka, tmp_path, file) as start:
+            start()
+            await emit(kafka, changed("firing", 20))
+            await eventually("the fallback is told", lambda: _has(taken, 1))
+        told = await planned(kafka)
+    assert [one["type"] for one in told[:3]] == ["planned", "failed", "planned"]
+    assert "answers 404" in told[1]["why"]
+    assert url not in str(told)
+
+
+async def test_another_notifier_goes_on_where_one_was_killed_and_nothing_is_lost_or_told_twice(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    async with receiver() as (taken, url):
+        with notifiers(kafka, tmp_path, routes(tmp_path / "notify.yaml", {"team": url}, QUICK)) as start:
+            first = start()
+            await emit(kafka, changed("firing", 20, source="web-0"))
+            await eventually("it is told", lambda: _has(taken, 1))
+            start()
+            taken.holds = asyncio.Event()
+            await emit(kafka, *(changed("firing", 20, source=f"web-{n}") for n in range(1, 30)))
+            first.kill()
+            await emit(kafka, *(changed("ok", 90, source=f"web-{n}") for n in range(10)))
+            taken.holds.set()
+            taken.holds = None
+            await eventually("all is told", lambda: _stands(taken, {f"web-{n}" for n in range(10, 30)}), within_s=60)
+    # Each notice tells one host: what was told twice was told under one id.
+    assert len(taken.transitions) == len(set(taken.transitions))
+
+
+async def test_without_receivers_it_says_so_and_does_nothing(kafka: KafkaConfig, tmp_path: Path) -> None:
+    with notifiers(kafka, tmp_path, tmp_path) as start:
+        notifier = start(WATCHKEEPER_NOTIFY_FILE="")
+        await eventually("it says so", lambda: _says(notifier, "Nobody is told of alerts"))
+        assert notifier.stop() == 0
+
+
+async def _has(taken: Taken, count: int) -> bool:
+    return len(taken.transitions) >= count
+
+
+async def _stands(taken: Taken, sources: set[str]) -> bool:
+    known: dict[str, str] = {}
+    for one in taken.transitions:
+        source, state = one.split()
+        known[source] = state
+    return {source for source, state in known.items() if state == "firing"} == sources
+
+
+async def _says(notifier: Process, text: str) -> bool:
+    return text in notifier.said()
