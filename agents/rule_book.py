@@ -8,7 +8,7 @@ from engine.evaluator import VersionedRule
 from schemas.control import ControlRecord, RuleApplied, RuleControl
 from schemas.topics import CONTROL
 
-_RECORD: TypeAdapter[RuleControl | RuleApplied] = TypeAdapter(ControlRecord)
+_RECORD: TypeAdapter[ControlRecord] = TypeAdapter(ControlRecord)
 _RULE, _APPLIED = "rule/", "applied/"
 
 
@@ -36,6 +36,8 @@ class RuleBook:
         if isinstance(record, RuleApplied):
             rule = record.id.removeprefix(_APPLIED)
             self._applied[rule] = max(record.version, self._applied.get(rule, 0))
+            return False
+        if not isinstance(record, RuleControl):
             return False
         known = self._newest.get(record.id)
         if known is not None and known.version >= record.version:

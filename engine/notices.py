@@ -14,8 +14,8 @@ from schemas.dimensions import Canonical, canonical
 from schemas.matchers import labels_of
 from schemas.notifications import MAX_ALERTS, Notice, Planned
 
-Suppressed = Callable[[Mapping[str, str], int], bool]
-"""Whether an alert with these labels is not to be told at a time."""
+IsSuppressed = Callable[[Transition, int], bool]
+"""Whether a transition is not to be told at a time."""
 
 LOOK_MS = 10_000
 """How often is looked whether what is suppressed still is."""
@@ -59,6 +59,10 @@ class _Group:
     told_ms: int | None = None
     look_ms: int = 0
 
+    def repeats(self, at_ms: int) -> bool:
+        """Whether what was told is to be told again."""
+        return self.told_ms is not None and at_ms >= self.told_ms + self.route.repeat_interval_ms
+
     def due_ms(self) -> int | None:
         """When a notice is to be made; None: nothing is to be said."""
         times = []
@@ -67,8 +71,8 @@ class _Group:
             times.append(
                 waits_ms if self.told_ms is None else max(waits_ms, self.told_ms + self.route.group_interval_ms)
             )
-        if self.told_ms is not None and any(one.told and _standing(one.told) for one in self.members.values()):
-            times.append(self.told_ms + self.route.repeat_interval_ms)
+        if any(one.told and _standing(one.told) for one in self.members.values()):
+            times.append((self.told_ms or 0) + self.route.repeat_interval_ms)
         return max(min(times), self.look_ms) if times else None
 
 
@@ -144,7 +148,7 @@ class Notices:
         return min((due for group in self._groups.values() if (due := group.due_ms()) is not None), default=None)
 
     def plan(
-        self, at_ms: int, suppressed: Suppressed = lambda _labels, _at_ms: False, *, hurry: bool = False
+        self, at_ms: int, suppressed: IsSuppressed = lambda _transition, _at_ms: False, *, hurry: bool = False
     ) -> list[Planned]:
         """The notices that are due, each once. They count as told from here on.
 
@@ -185,13 +189,24 @@ class Notices:
             if (told := [one.told for one in group.members.values() if one.told is not None and _standing(one.told)])
         ]
 
+    def raised(self) -> dict[str, dict[str, str]]:
+        """Labels of every alert that is raised, in the order in which they were."""
+        newest = {
+            alert: one.newest
+            for group in self._groups.values()
+            for alert, one in group.members.items()
+            if _standing(one.newest)
+        }
+        ordered = sorted(newest.values(), key=lambda one: (one.episode_ms, one.alert))
+        return {one.alert: labels_of(one) for one in ordered}
+
     def waiting(self) -> set[str]:
         """Alerts of which people do not know how they stand."""
         return {alert for group in self._groups.values() for alert, one in group.members.items() if one.news()}
 
 
-def _planned(group: _Group, at_ms: int, suppressed: Suppressed) -> Planned | None:
-    hidden = {alert for alert, one in group.members.items() if suppressed(labels_of(one.newest), at_ms)}
+def _planned(group: _Group, at_ms: int, suppressed: IsSuppressed) -> Planned | None:
+    hidden = {alert for alert, one in group.members.items() if suppressed(one.newest, at_ms)}
     shown = [one for alert, one in group.members.items() if alert not in hidden]
     first = [one.newest for one in shown if one.news()]
     for one in shown:
@@ -199,7 +214,7 @@ def _planned(group: _Group, at_ms: int, suppressed: Suppressed) -> Planned | Non
     group.look_ms = at_ms + LOOK_MS if hidden else 0
     if not any(group.members[alert].news() for alert in hidden):
         group.since_ms = None
-    if not first and not any(_standing(one.newest) for one in shown):
+    if not first and not (group.repeats(at_ms) and any(_standing(one.newest) for one in shown)):
         return None
     group.told_ms = at_ms
     return _notice(group, [one.newest for one in shown], first, at_ms, repeat=not first)

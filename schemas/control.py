@@ -3,12 +3,23 @@
 Compacted; the key is the record's id.
 """
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, StringConstraints
+from dateutil.rrule import rrulestr
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from schemas.matchers import Matcher
 from schemas.records import Count, Millis, Wire
 from schemas.rules import Rule
+
+DAY_MS = 86_400_000
+MAX_SILENCE_MS = 31 * DAY_MS
+_FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
+
+Comment = Annotated[str, StringConstraints(min_length=1, max_length=1024, strip_whitespace=True)]
+By = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class RuleControl(Wire):
@@ -37,4 +48,86 @@ class RuleApplied(Wire):
     from_ms: Millis = Field(description="The first evaluation time that it was applied at, on the grid.")
 
 
-ControlRecord = RuleControl | RuleApplied
+class Silence(Wire):
+    """Alerts that are not to be told for a while. A newer version of it may end it early."""
+
+    v: Literal[1] = 1
+    type: Literal["silence"] = "silence"
+    id: Annotated[str, StringConstraints(pattern=r"^silence/[a-z0-9-]{1,64}$")]
+    version: Count
+    at_ms: Millis = Field(description="When this version was decided.")
+    by: By = Field(description="Who decided it.")
+    matchers: list[Matcher] = Field(min_length=1, max_length=32, description="All must hold.")
+    starts_ms: Millis
+    ends_ms: Millis = Field(description="From then on it no longer holds.")
+    comment: Comment
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if not self.starts_ms <= self.ends_ms <= self.starts_ms + MAX_SILENCE_MS:
+            raise ValueError("a silence ends after it starts, 31 days later at most: use maintenance for what recurs")
+        return self
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no time zone: write a name such as Europe/Berlin or UTC") from None
+    return name
+
+
+def _local(text: str) -> str:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is not None:
+        raise ValueError(f"{text!r} is no local time: write 2026-11-29T02:00")
+    return text
+
+
+class Maintenance(Wire):
+    """Times at which alerts are not to be told, again and again, by the calendar of a time zone.
+
+    A window begins at the local time that the rule says, and lasts for its duration of elapsed time. Where the clocks
+    go forward over its begin, it begins as much later; where they go back over it, it begins at the first of the two.
+    """
+
+    v: Literal[1] = 1
+    type: Literal["maintenance"] = "maintenance"
+    id: Annotated[str, StringConstraints(pattern=r"^maintenance/[a-z0-9][a-z0-9_.-]{0,63}$")]
+    version: Count
+    at_ms: Millis = Field(description="When this version was decided.")
+    by: By = Field(description="Who decided it.")
+    matchers: list[Matcher] = Field(min_length=1, max_length=32, description="All must hold.")
+    first: Annotated[str, StringConstraints(max_length=32), AfterValidator(_local)] = Field(
+        description="Local time of the first window, such as 2026-11-29T02:00."
+    )
+    rrule: Annotated[str, StringConstraints(max_length=512)] = Field(
+        description="Recurrence rule (RFC 5545, 3.3.10), such as FREQ=WEEKLY;BYDAY=SU. Empty: once."
+    )
+    zone: Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)] = Field(description="IANA time zone.")
+    duration_ms: Annotated[int, Field(ge=60_000, le=7 * DAY_MS)]
+    comment: Comment
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _recurs(self) -> Self:
+        if self.rrule:
+            _check_rule(self.rrule)
+        return self
+
+
+def _check_rule(text: str) -> None:
+    """Raises ValueError."""
+    parts = dict(part.partition("=")[::2] for part in text.upper().split(";"))
+    if parts.get("FREQ") not in _FREQUENCIES or any(part in parts for part in ("BYHOUR", "BYMINUTE", "BYSECOND")):
+        raise ValueError(f"{text!r}: FREQ must be one of {', '.join(_FREQUENCIES)}, one window for each date it names")
+    try:
+        rrulestr(text, dtstart=datetime(2026, 1, 1))  # noqa: DTZ001  (local time)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{text!r} is no recurrence rule (RFC 5545): {error}") from None
+
+
+ControlRecord = RuleControl | RuleApplied | Silence | Maintenance

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 
 from schemas.alerts import Transition
 from schemas.dimensions import Dimensions
-from schemas.records import Count, Millis, Wire
+from schemas.records import Count, Hex64, Millis, Wire
 
 MAX_ALERTS = 500
 """A notice holds no more, so that it fits into one record; the rest are counted."""
@@ -70,4 +70,17 @@ class Failed(Wire):
     fallback: ReceiverName | None = Field(default=None, description="The receiver that is told instead.")
 
 
-NotificationRecord = Annotated[Planned | Delivered | Failed, Field(discriminator="type")]
+class Suppressed(Wire):
+    """A change of an alert is not told for the time being. Written when it is held back, and when that changes."""
+
+    v: Literal[1] = 1
+    type: Literal["suppressed"] = "suppressed"
+    transition: str = Field(description="Id of the transition.")
+    alert: Hex64
+    at_ms: Millis
+    by: list[Annotated[str, StringConstraints(max_length=256)]] = Field(
+        min_length=1, max_length=64, description="Ids of silences and maintenance; `alert/<fingerprint>` of an alert."
+    )
+
+
+NotificationRecord = Annotated[Planned | Delivered | Failed | Suppressed, Field(discriminator="type")]

@@ -13,7 +13,8 @@ from schemas.rules import Duration
 MAX_DEPTH = 16
 
 
-def _matcher(value: Any) -> Any:
+def as_matcher(value: Any) -> Any:
+    """A matcher as people write it. Raises ValueError."""
     return parse_matcher(value) if isinstance(value, str) else value
 
 
@@ -27,7 +28,7 @@ class RouteSettings(Wire):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     receiver: ReceiverName | None = Field(default=None, description="Who is told.")
-    matchers: Annotated[list[Annotated[Matcher, BeforeValidator(_matcher)]], Field(max_length=32)] = Field(
+    matchers: Annotated[list[Annotated[Matcher, BeforeValidator(as_matcher)]], Field(max_length=32)] = Field(
         default_factory=list,
         description='Only alerts for which all hold: `severity="critical"`, `source=~"web-.*"`.',
     )

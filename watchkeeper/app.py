@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from watchkeeper.hiding import maintenance, routes, silences
 from watchkeeper.options import AsJson, Config, DataDir, Limit
 from watchkeeper.past import deadletters, replay
 from watchkeeper.proof import audit, ledger
@@ -26,6 +27,9 @@ config = typer.Typer(help="The settings in force.", no_args_is_help=True)
 for name, group in (
     ("topics", topics),
     ("alerts", alerts),
+    ("silences", silences),
+    ("maintenance", maintenance),
+    ("route", routes),
     ("rules", rules),
     ("deadletters", deadletters),
     ("replay", replay),

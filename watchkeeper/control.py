@@ -4,7 +4,7 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
-from schemas.control import RuleControl
+from schemas.control import Maintenance, RuleControl, Silence
 from schemas.errors import BadSettings
 from schemas.rules import Rule, RuleFile
 from schemas.topics import CONTROL
@@ -94,14 +94,20 @@ def records(known: Mapping[str, RuleControl], change: Plan, *, by: str, at_ms: i
 
 async def read(config: KafkaConfig) -> dict[str, RuleControl]:
     """Newest control record of every rule there ever was, by id of the rule."""
-    ends = await offsets.end_offsets(config, [CONTROL.name])
     known: dict[str, RuleControl] = {}
+    async for value in values(config):
+        _remember(known, value)
+    return known
+
+
+async def values(config: KafkaConfig) -> AsyncIterator[bytes | None]:
+    """Everything that stands on `control`."""
+    ends = await offsets.end_offsets(config, [CONTROL.name])
     async with TopicReader(config, CONTROL.name) as reader:
         while any(reader.positions.get(partition, 0) < end for (_, partition), end in ends.items()):
             for chunk in await reader.read():
                 for one in chunk.records:
-                    _remember(known, one.value)
-    return known
+                    yield one.value
 
 
 def _remember(known: dict[str, RuleControl], value: bytes | None) -> None:
@@ -115,7 +121,10 @@ def _remember(known: dict[str, RuleControl], value: bytes | None) -> None:
         known[rule_id] = record
 
 
-async def publish(config: KafkaConfig, changes: Sequence[RuleControl]) -> None:
+Decision = RuleControl | Silence | Maintenance
+
+
+async def publish(config: KafkaConfig, changes: Sequence[Decision]) -> None:
     """Sends control records; returns when Kafka has acknowledged them all."""
     async with connected(config) as client:
         await Outbox(client).deliver(

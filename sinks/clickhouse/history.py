@@ -32,7 +32,10 @@ SELECT DISTINCT offset FROM watchkeeper_store.arrivals WHERE {_HERE} AND timed A
 ORDER BY offset LIMIT {{count:UInt32}}
 """  # noqa: S608
 _WHOLE = f"SELECT count() FROM watchkeeper_store.arrivals WHERE {_HERE} AND offset = 0"  # noqa: S608
-_CONTROL = "SELECT DISTINCT startsWith(id, 'applied/'), record FROM watchkeeper_store.control FINAL"
+_CONTROL = """
+SELECT DISTINCT startsWith(id, 'applied/'), record FROM watchkeeper_store.control FINAL
+WHERE startsWith(id, 'applied/') OR startsWith(id, 'rule/')
+"""
 _TRANSITION = """
 SELECT
     id, alert, rule, rule_version, CAST(entity, 'Map(String, String)'), metric, toUnixTimestamp64Milli(episode),

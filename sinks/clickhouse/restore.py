@@ -4,14 +4,16 @@ from pydantic import TypeAdapter
 
 from connect.clickhouse import Store
 from schemas.alerts import AlertState
-from schemas.control import RuleControl
-from schemas.notifications import Delivered, Failed, NotificationRecord, Planned
+from schemas.control import Maintenance, RuleControl, Silence
+from schemas.notifications import Delivered, Failed, NotificationRecord, Planned, Suppressed
 
-_NOTIFICATION: TypeAdapter[Planned | Delivered | Failed] = TypeAdapter(NotificationRecord)
+Decision = RuleControl | Silence | Maintenance
+_DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+_NOTIFICATION: TypeAdapter[Planned | Delivered | Failed | Suppressed] = TypeAdapter(NotificationRecord)
 
 _CONTROL = """
 SELECT argMax(record, (version, at, by)) FROM watchkeeper_store.control FINAL
-WHERE startsWith(id, 'rule/') GROUP BY id ORDER BY id
+WHERE NOT startsWith(id, 'applied/') GROUP BY id ORDER BY id
 """
 # Within one incarnation of the topic its last record holds; of several incarnations the one that was evaluated last.
 _STATES = """
@@ -32,14 +34,14 @@ ORDER BY at, state = 'planned' DESC, id
 """
 
 
-def load_control(store: Store) -> list[RuleControl]:
-    """The newest version of each rule, removed ones too: their versions must go on counting.
+def load_control(store: Store) -> list[Decision]:
+    """The newest version of each rule, silence and maintenance, removed ones too: versions must go on counting.
 
     Raises:
         StoreUnavailable: ClickHouse is away.
         StoreRefused: There are no tables yet.
     """
-    return [RuleControl.model_validate_json(record) for (record,) in store.rows(_CONTROL)]
+    return [_DECISION.validate_json(record) for (record,) in store.rows(_CONTROL)]
 
 
 def load_states(store: Store) -> list[AlertState]:
@@ -60,5 +62,8 @@ def load_notices(store: Store) -> list[tuple[str, bytes]]:
         StoreRefused: There are no tables yet.
     """
     records = [_NOTIFICATION.validate_json(record) for (record,) in store.rows(_NOTICES)]
-    ids = [one.notice.id if isinstance(one, Planned) else one.id for one in records]
-    return [(id_, one.model_dump_json().encode()) for id_, one in zip(ids, records, strict=True)]
+    return [
+        (one.notice.id if isinstance(one, Planned) else one.id, one.model_dump_json().encode())
+        for one in records
+        if not isinstance(one, Suppressed)
+    ]

@@ -12,7 +12,7 @@ from schemas.alerts import AlertState, StateRecord, Transition
 from schemas.columns import Ints
 from schemas.control import ControlRecord, RuleApplied, RuleControl
 from schemas.errors import BadRecord, Reason
-from schemas.notifications import Delivered, Failed, NotificationRecord, Planned
+from schemas.notifications import Delivered, Failed, NotificationRecord, Planned, Suppressed
 from schemas.reference import checked_bytes, explain, parsed
 from schemas.rules import AbsenceRule
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS
@@ -229,21 +229,24 @@ def _states(record: Record, epoch: str) -> Iterator[Row]:
         yield (one.alert, epoch, ver, written_ms, *about, record.value.decode())
 
 
-_CONTROL: TypeAdapter[RuleControl | RuleApplied] = TypeAdapter(ControlRecord)
+_CONTROL: TypeAdapter[ControlRecord] = TypeAdapter(ControlRecord)
 _CONTROL_COLUMNS = (
     *("id", "version", "at", "by", "rule", "kind", "metric", "warning", "critical", "for_ms", "enabled", "record"),
 )
 
 
 def _control(record: Record, _: str) -> Iterator[Row]:
-    """One version of a rule, or from when one was applied, which has no kind either."""
-    one: RuleControl | RuleApplied = validated(_CONTROL, record.value)
+    """One version of a rule, of a silence or of maintenance, or from when a rule was applied: only rules have kinds."""
+    one: ControlRecord = validated(_CONTROL, record.value)
     text = (record.value or b"").decode()
     if isinstance(one, RuleApplied):
         applied = (one.id, one.version, checked_ms(one.from_ms), "", one.id.removeprefix("applied/"))
         yield (*applied, "", "", None, None, 0, False, text)
         return
     named = (one.id, one.version, checked_ms(one.at_ms), one.by)
+    if not isinstance(one, RuleControl):
+        yield (*named, "", "", "", None, None, 0, False, text)
+        return
     about: Row
     match one.rule:
         case None:
@@ -255,7 +258,7 @@ def _control(record: Record, _: str) -> Iterator[Row]:
     yield (*named, *about, text)
 
 
-_NOTIFICATION: TypeAdapter[Planned | Delivered | Failed] = TypeAdapter(NotificationRecord)
+_NOTIFICATION: TypeAdapter[Planned | Delivered | Failed | Suppressed] = TypeAdapter(NotificationRecord)
 _NOTIFICATION_COLUMNS = (
     *("id", "state", "receiver", "at", "route", "group", "status", "repeat", "alerts", "transitions"),
     *("attempts", "latency_ms", "why", "fallback", "record"),
@@ -271,6 +274,10 @@ def _notifications(record: Record, _: str) -> Iterator[Row]:
         about = (notice.id, one.type, notice.receiver, checked_ms(notice.at_ms), notice.route, notice.group)
         told = (notice.status, notice.repeat, [alert.alert for alert in notice.alerts], one.includes)
         yield (*about, *told, 0, 0, "", "", text)
+        return
+    if isinstance(one, Suppressed):
+        held_back: Row = (one.transition, one.type, "", checked_ms(one.at_ms), "", {}, "", False, [one.alert])
+        yield (*held_back, [one.transition], 0, 0, ", ".join(one.by), "", text)
         return
     end: Row = (one.id, one.type, one.receiver, checked_ms(one.at_ms), "", {}, "", False, [], [], one.attempts)
     if isinstance(one, Delivered):

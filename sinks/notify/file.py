@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from engine.inhibition import DEFAULT_RULES, InhibitRule
 from schemas.records import Wire
 from schemas.routes import RouteSettings
 from sinks.notify.receivers.settings import AnyReceiver
@@ -20,6 +21,9 @@ class NotifyFile(Wire):
     version: Literal[1]
     receivers: Annotated[list[AnyReceiver], Field(min_length=1, max_length=64)]
     route: RouteSettings
+    inhibit: Annotated[list[InhibitRule], Field(max_length=256)] = Field(
+        default_factory=lambda: list(DEFAULT_RULES), description="Which alerts explain others."
+    )
 
 
 def unfit(file: NotifyFile) -> Iterator[tuple[Place, str]]:

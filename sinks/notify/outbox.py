@@ -3,9 +3,9 @@
 from pydantic import TypeAdapter, ValidationError
 
 from connect.reader import TopicReader
-from schemas.notifications import Delivered, Failed, NotificationRecord, Planned
+from schemas.notifications import Delivered, Failed, NotificationRecord, Planned, Suppressed
 
-_RECORD: TypeAdapter[Planned | Delivered | Failed] = TypeAdapter(NotificationRecord)
+_RECORD: TypeAdapter[Planned | Delivered | Failed | Suppressed] = TypeAdapter(NotificationRecord)
 READ_S = 0.25
 
 
@@ -27,6 +27,8 @@ class Past:
             return
         if isinstance(record, Planned):
             self.planned.setdefault(record.notice.id, record)
+            return
+        if isinstance(record, Suppressed):
             return
         self.ended.add(record.id)
         if isinstance(record, Failed):

@@ -16,8 +16,8 @@ from connect.telemetry import Figures
 from engine.notices import Notices, standing_transition, stands
 from engine.routing import tree
 from schemas.alerts import AlertState, StateRecord, Transition
-from schemas.notifications import Delivered, Failed, Notice, Planned
-from schemas.topics import ALERT_STATES, ALERTS, NOTIFICATIONS
+from schemas.notifications import Delivered, Failed, Notice, Planned, Suppressed
+from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS
 from sinks.notify.config import NotifyConfig
 from sinks.notify.deliveries import Deliveries
 from sinks.notify.fallback import fallback
@@ -25,6 +25,7 @@ from sinks.notify.metrics import Metrics
 from sinks.notify.outbox import Past, read_past
 from sinks.notify.receiver import Receiver
 from sinks.notify.receivers.settings import AlertmanagerSettings, AnyReceiver
+from sinks.notify.suppression import Suppression
 
 _LOG = logging.getLogger(__name__)
 _STATE: TypeAdapter[Any] = TypeAdapter(StateRecord)
@@ -62,6 +63,7 @@ class Turn:
         self._metrics = metrics
         self._receivers = receivers
         self._notices = Notices(tree(config.file.route))
+        self._suppression = Suppression(config.file.inhibit)
         self._deliveries = Deliveries(receivers, metrics, give_up_s=config.give_up_s, ended=self._ended)
         self._began: dict[str, tuple[TopicPartition, int]] = {}
         """Of each alert that people do not know of yet the first record that they do not."""
@@ -70,10 +72,12 @@ class Turn:
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Until told to stop; whether everything that was published was planned then, if it was to be."""
-        async with asyncio.TaskGroup() as group:
+        async with TopicReader(self._config.kafka, CONTROL.name) as control, asyncio.TaskGroup() as group:
             beside = [group.create_task(self._deliveries.run())]
+            while not control.caught_up():
+                await self._decided(control)
             await self._begin()
-            beside.append(group.create_task(self._remind()))
+            beside += [group.create_task(self._remind()), group.create_task(self._follow(control))]
             await self._tell(stop)
             planned = await self._finish()
             for task in beside:
@@ -91,6 +95,16 @@ class Turn:
             if not self._notices.knows(state.alert):
                 self._notices.take(standing_transition(state), now_ms())
         await self._resume(past)
+
+    async def _follow(self, control: TopicReader) -> None:
+        while True:
+            await self._decided(control)
+
+    async def _decided(self, control: TopicReader) -> None:
+        """What people decided since the last call."""
+        for chunk in await control.read(timeout_s=POLL_S):
+            unreadable = self._suppression.take([record.value for record in chunk.records])
+            self._metrics.unreadable.labels(CONTROL.name).inc(unreadable)
 
     async def _standing(self) -> list[AlertState]:
         """Alerts that are raised, as the evaluator knows them: a topic that begins anew holds no more of them."""
@@ -172,7 +186,10 @@ class Turn:
         self._began = {alert: place for alert, place in self._began.items() if alert in waiting}
 
     async def _plan(self, *, hurry: bool = False) -> None:
-        planned = self._notices.plan(now_ms(), hurry=hurry)
+        self._suppression.standing(self._notices.raised())
+        planned = self._notices.plan(now_ms(), self._suppression, hurry=hurry)
+        held_back = self._suppression.news()
+        await self._outbox.deliver([_message(one.alert, one) for one in held_back])
         wanted = [
             one
             for one in planned
@@ -233,6 +250,7 @@ class Turn:
         return {
             "receivers": len(self._receivers),
             "waiting": self._deliveries.waiting,
+            "suppressed": self._suppression.count,
             "lag_records": self._lag(),
         }
 
@@ -241,7 +259,7 @@ class Turn:
         return sum(max(0, (self._consumer.highwater(tp) or 0) - self._positions.get(tp, 0)) for tp in mine)
 
 
-def _message(id_: str, record: Planned | Delivered | Failed) -> Message:
+def _message(id_: str, record: Planned | Delivered | Failed | Suppressed) -> Message:
     return Message(NOTIFICATIONS.name, id_.encode(), record.model_dump_json().encode())
 
 

@@ -1,20 +1,20 @@
 """What is told of alerts, and when: timelines, and what holds whatever happens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.notices import LOOK_MS, Notices
+from engine.notices import LOOK_MS, Notices, standing_transition, stands
 from engine.routing import tree
-from schemas.alerts import Transition
+from schemas.alerts import AlertState, Severity, State, Transition
 from schemas.notifications import MAX_ALERTS, Planned
 from schemas.routes import RouteSettings
 from tests.engine.alerting import changed
 
 ROOT = tree(RouteSettings.model_validate({"receiver": "team", "group_interval": "1m", "repeat_interval": "1h"}))
-Quiet = Callable[[Mapping[str, str], int], bool]
+Quiet = Callable[[Transition, int], bool]
 
 
 class Told:
@@ -24,7 +24,7 @@ class Told:
         self.notices = notices or Notices(ROOT)
         self.planned: list[Planned] = []
 
-    def at(self, at_s: float, *transitions: Transition, quiet: Quiet = lambda _labels, _at_ms: False) -> list[str]:
+    def at(self, at_s: float, *transitions: Transition, quiet: Quiet = lambda _transition, _at_ms: False) -> list[str]:
         """What is said at a time: status, alerts, which of them are told first."""
         for transition in transitions:
             self.notices.take(transition, int(at_s * 1000))
@@ -125,7 +125,7 @@ def test_who_still_fires_is_told_again_after_a_while() -> None:
 
 def test_what_is_suppressed_is_told_when_it_no_longer_is() -> None:
     told = Told()
-    until_35: Quiet = lambda labels, at_ms: labels["source"] == "web-1" and at_ms < 35_000  # noqa: E731
+    until_35: Quiet = lambda one, at_ms: one.entity["source"] == "web-1" and at_ms < 35_000  # noqa: E731
     told.at(20, changed("firing", 20), quiet=until_35)
     assert told.at(21, quiet=until_35) == []
     assert told.notices.due_ms() == 21_000 + LOOK_MS
@@ -135,17 +135,25 @@ def test_what_is_suppressed_is_told_when_it_no_longer_is() -> None:
 
 def test_the_suppressed_ones_of_a_group_do_not_delay_the_others() -> None:
     told = Told()
-    one: Quiet = lambda labels, _: labels["source"] == "web-1"  # noqa: E731
+    one: Quiet = lambda one, _: one.entity["source"] == "web-1"  # noqa: E731
     told.at(20, changed("firing", 20), quiet=one)
     told.at(21, quiet=one)
     assert told.at(22, changed("firing", 22, source="web-2"), quiet=one) == ["firing 1: web-2 firing"]
+
+
+def test_looking_again_at_what_is_suppressed_reminds_nobody_of_the_others() -> None:
+    told = Told()
+    one: Quiet = lambda one, _: one.entity["source"] == "web-1"  # noqa: E731
+    told.at(20, changed("firing", 20), changed("firing", 20, source="web-2"), quiet=one)
+    assert told.at(21, quiet=one) == ["firing 1: web-2 firing"]
+    assert [told.at(at_s, quiet=one) for at_s in (31, 81, 91, 300)] == [[], [], [], []]
 
 
 def test_a_group_of_which_all_is_suppressed_is_not_told_again() -> None:
     told = Told()
     told.at(20, changed("firing", 20))
     told.at(21)
-    assert told.at(3_700, quiet=lambda _labels, _at_ms: True) == []
+    assert told.at(3_700, quiet=lambda _transition, _at_ms: True) == []
     assert told.at(3_720) == ["firing again 1: "]
 
 
@@ -183,6 +191,42 @@ def test_notices_of_routes_that_are_gone_are_forgotten() -> None:
     other = Notices(tree(RouteSettings.model_validate({"receiver": "others"})))
     other.restore(told.planned[0])
     assert other.due_ms() is None
+
+
+def test_who_must_hurry_tells_at_once_what_waits_and_nothing_twice() -> None:
+    told = Told()
+    told.at(20, changed("firing", 20))
+    assert [_said(one) for one in told.notices.plan(20_000, hurry=True)] == ["firing 1: web-1 firing"]
+    assert told.notices.plan(20_100, hurry=True) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "resume", "raised"),
+    [("firing", "ok", True), ("recovering", "ok", True), ("stale", "firing", True), ("stale", "pending", False),
+     ("pending", "ok", False), ("ok", "ok", False)],
+)  # fmt: skip
+def test_an_alert_of_which_only_its_state_is_known_is_told_if_it_is_raised(
+    state: str, resume: str, raised: bool
+) -> None:
+    told, fires = Told(), changed("firing", 20)
+    known = AlertState(
+        alert=fires.alert, rule=fires.rule, rule_version=1, entity=fires.entity, state=State(state),
+        severity=Severity.CRITICAL, episode_ms=10_000, since_ms=20_000, resume=State(resume),
+    )  # fmt: skip
+    assert stands(known) is raised
+    told.at(20, standing_transition(known))
+    assert not told.notices.knows(fires.alert)
+    assert told.at(21) == ["firing 1: web-1 firing"]
+    assert told.notices.knows(fires.alert)
+    told.at(90, changed("ok", 90))
+    assert told.at(91) == ["resolved 1: web-1 ok"]
+
+
+def test_it_knows_what_is_raised_the_oldest_first() -> None:
+    told = Told()
+    told.at(20, changed("firing", 20, source="b", episode_s=15), changed("firing", 20, source="a", episode_s=20))
+    told.at(20, changed("firing", 20, source="c", episode_s=10), changed("ok", 20, source="c", revision=1))
+    assert [labels["source"] for labels in told.notices.raised().values()] == ["b", "a"]
 
 
 def test_receivers_that_forget_are_told_what_stands() -> None:

@@ -8,10 +8,13 @@ import pytest
 from connect.admin import create_topics
 from connect.clock import now_ms
 from connect.config import KafkaConfig
+from schemas.control import Silence
+from schemas.matchers import parse_matcher
 from schemas.topics import TOPICS
 from tests.agents.pipeline import eventually
 from tests.engine.alerting import changed
 from tests.notify.process import Process, Taken, emit, notifiers, planned, receiver, routes
+from watchkeeper.control import publish
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -106,11 +109,42 @@ async def test_another_notifier_goes_on_where_one_was_killed_and_nothing_is_lost
     assert len(taken.transitions) == len(set(taken.transitions))
 
 
+async def test_what_is_silenced_or_explained_is_not_told_until_it_no_longer_is(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    silence = Silence(
+        id="silence/a", version=1, at_ms=now_ms(), by="ada", comment="known",
+        matchers=[parse_matcher("source=web-1")], starts_ms=now_ms(), ends_ms=now_ms() + 3_600_000,
+    )  # fmt: skip
+    await publish(kafka, [silence])
+    async with receiver() as (taken, url):
+        with notifiers(kafka, tmp_path, routes(tmp_path / "notify.yaml", {"team": url}, QUICK)) as start:
+            notifier = start()
+            silent = changed("firing", 15, rule="source-silent", source="web-2", episode_s=5)
+            await emit(kafka, changed("firing", 20), silent, changed("firing", 20, source="web-2"))
+            await eventually("the silent machine is told", lambda: _has(taken, 1))
+            await eventually("two are held back", lambda: _held_back(kafka, 2))
+            assert taken.transitions == ["web-2 firing"]
+            await publish(kafka, [silence.model_copy(update={"version": 2, "ends_ms": now_ms()})])
+            await eventually("the silence is over", lambda: _has(taken, 2), within_s=40)
+            await emit(kafka, changed("ok", 90, rule="source-silent", source="web-2"))
+            await eventually("what it explained is told", lambda: _has(taken, 4), within_s=40)
+            assert notifier.stop() == 0
+        told = {tuple(one["by"]) for one in await planned(kafka) if one["type"] == "suppressed"}
+    assert told == {("silence/a",), (f"alert/{silent.alert}",)}
+    assert sorted(taken.transitions) == ["web-1 firing", "web-2 firing", "web-2 firing", "web-2 ok"]
+
+
 async def test_without_receivers_it_says_so_and_does_nothing(kafka: KafkaConfig, tmp_path: Path) -> None:
     with notifiers(kafka, tmp_path, tmp_path) as start:
         notifier = start(WATCHKEEPER_NOTIFY_FILE="")
         await eventually("it says so", lambda: _says(notifier, "Nobody is told of alerts"))
         assert notifier.stop() == 0
+
+
+async def _held_back(kafka: KafkaConfig, count: int) -> bool:
+    return len({one["alert"] for one in await planned(kafka) if one["type"] == "suppressed"}) >= count
 
 
 async def _has(taken: Taken, count: int) -> bool:

@@ -14,6 +14,7 @@ from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from schemas.alerts import AlertState
+from schemas.control import RuleControl
 from schemas.topics import ALERT_STATES, CONTROL, NOTIFICATIONS
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.restore import load_control, load_notices, load_states
@@ -54,7 +55,7 @@ async def _restore(kafka: KafkaConfig, store: Store) -> str:
     ends = await offsets.end_offsets(kafka, [CONTROL.name, ALERT_STATES.name, NOTIFICATIONS.name])
     empty = {topic for topic, _ in ends if not any(end for (name, _), end in ends.items() if name == topic)}
     states = load_states(store) if ALERT_STATES.name in empty else []
-    rules = load_control(store) if CONTROL.name in empty else []
+    decisions = load_control(store) if CONTROL.name in empty else []
     notices = load_notices(store) if NOTIFICATIONS.name in empty else []
     told = []
     if states:
@@ -64,13 +65,15 @@ async def _restore(kafka: KafkaConfig, store: Store) -> str:
         async with connected(kafka) as client:
             await Outbox(client).deliver(Message(NOTIFICATIONS.name, id_.encode(), value) for id_, value in notices)
         told.append(f"{len(notices)} records of notices")
-    if rules:
-        await control.publish(kafka, rules)
-        told.append(f"{len(rules)} rules")
+    if decisions:
+        await control.publish(kafka, decisions)
+        rules = sum(isinstance(one, RuleControl) for one in decisions)
+        told.append(f"{rules} rules")
+        told += [f"{len(decisions) - rules} silences"] if len(decisions) > rules else []
     elif CONTROL.name in empty:
-        rules = control.records({}, control.plan({}, default_rules()), by="default rules", at_ms=control.now_ms())
-        await control.publish(kafka, rules)
-        told.append(f"{len(rules)} default rules")
+        defaults = control.records({}, control.plan({}, default_rules()), by="default rules", at_ms=control.now_ms())
+        await control.publish(kafka, defaults)
+        told.append(f"{len(defaults)} default rules")
     return ", ".join(told) or "nothing to do"
 
 

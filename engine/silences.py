@@ -1,0 +1,107 @@
+"""What keeps alerts from being told: silences, and maintenance by the calendar. Time is an argument."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from dateutil.rrule import rruleset, rrulestr
+
+from schemas.control import Maintenance, Silence
+from schemas.matchers import Matcher, matches
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR_MS = 3_600_000
+_SHIFT = timedelta(hours=26)
+"""More than clocks and zones can differ by."""
+
+
+class Suppressor(NamedTuple):
+    """What keeps an alert from being told.
+
+    Attributes:
+        until_ms: When it no longer does, if nothing is changed.
+    """
+
+    id: str
+    by: str
+    comment: str
+    until_ms: int
+
+
+class Calendar:
+    """The windows of one maintenance."""
+
+    def __init__(self, maintenance: Maintenance) -> None:
+        self._zone = ZoneInfo(maintenance.zone)
+        self._duration_ms = maintenance.duration_ms
+        first = datetime.fromisoformat(maintenance.first)
+        self._begins = rruleset(cache=True)
+        if maintenance.rrule:
+            self._begins.rrule(rrulestr(maintenance.rrule, dtstart=first))  # type: ignore[arg-type]
+        else:
+            self._begins.rdate(first)
+        self._known = (0, 0, 0)
+        """The answer of last time: from when, until when, and the end of the window, 0 if there is none."""
+
+    def until_ms(self, at_ms: int) -> int | None:
+        """The end of the window in which a time lies; None if it lies in none."""
+        from_ms, to_ms, end_ms = self._known
+        if not from_ms <= at_ms < to_ms:
+            from_ms, to_ms, end_ms = self._known = self._around(at_ms)
+        return end_ms or None
+
+    def _around(self, at_ms: int) -> tuple[int, int, int]:
+        """From when, until when nothing changes around a time, and the end of the window there."""
+        at = (_EPOCH + timedelta(milliseconds=at_ms)).replace(tzinfo=None)
+        duration = timedelta(milliseconds=self._duration_ms)
+        near = self._begins.between(at - duration - _SHIFT, at + _SHIFT, inc=True)
+        begins_ms = sorted({self._utc_ms(begin) for begin in near})
+        ends_ms = [
+            begin_ms + self._duration_ms for begin_ms in begins_ms if begin_ms <= at_ms < begin_ms + self._duration_ms
+        ]
+        changes_ms = [*begins_ms, *(begin_ms + self._duration_ms for begin_ms in begins_ms)]
+        until_ms = min((one for one in changes_ms if one > at_ms), default=at_ms + 3_600_000)
+        return at_ms, until_ms, max(ends_ms, default=0)
+
+    def _utc_ms(self, local: datetime) -> int:
+        """A local time that there is twice is the first; one that there is not is counted from before the change."""
+        aware = local.replace(tzinfo=self._zone)
+        return (aware.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
+
+
+class Silences:
+    """Everything that suppresses. Asked for an alert it looks at those only that name one of its labels, or none."""
+
+    def __init__(self, records: Iterable[Silence | Maintenance]) -> None:
+        self._calendars: dict[str, Calendar] = {}
+        self._by_label: defaultdict[tuple[str, str], list[Silence | Maintenance]] = defaultdict(list)
+        self._others: list[Silence | Maintenance] = []
+        for record in sorted(records, key=lambda one: one.id):
+            if isinstance(record, Maintenance):
+                if not record.enabled:
+                    continue
+                self._calendars[record.id] = Calendar(record)
+            key = _equal(record.matchers)
+            (self._others if key is None else self._by_label[key]).append(record)
+
+    def suppressors(self, labels: Mapping[str, str], at_ms: int) -> list[Suppressor]:
+        """Those that hold for an alert with these labels at a time."""
+        named = [one for label in labels.items() for one in self._by_label.get(label, ())]
+        found = []
+        for record in (*named, *self._others):
+            until_ms = self._until_ms(record, at_ms)
+            if until_ms is not None and matches(record.matchers, labels):
+                found.append(Suppressor(record.id, record.by, record.comment, until_ms))
+        return found
+
+    def _until_ms(self, record: Silence | Maintenance, at_ms: int) -> int | None:
+        if isinstance(record, Maintenance):
+            return self._calendars[record.id].until_ms(at_ms)
+        return record.ends_ms if record.starts_ms <= at_ms < record.ends_ms else None
+
+
+def _equal(matchers: Iterable[Matcher]) -> tuple[str, str] | None:
+    """A label that an alert must have, and its value."""
+    return next(((one.name, one.value) for one in matchers if one.operator == "=" and one.value), None)

@@ -1,0 +1,139 @@
+"""`watchkeeper silences` and `watchkeeper maintenance`: what keeps alerts from being told."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from connect.clickhouse import Store
+from engine.silences import Calendar
+from schemas.control import Maintenance, Silence
+from schemas.errors import BadSettings
+from schemas.matchers import Matcher, matches
+from schemas.rules import duration_ms
+from watchkeeper import addresses, control, silencing
+from watchkeeper.commands.output import json_lines, table
+from watchkeeper.silencing import Hidden
+from watchkeeper.sources import Nested, load
+from watchkeeper.times import moment_ms
+from watchkeeper.words import counted, duration, entity, moment
+
+SHOWN = 20
+
+_RAISED = """
+SELECT rule, metric, severity, CAST(entity, 'Map(String, String)'), toUnixTimestamp64Milli(at), summary
+FROM watchkeeper.alert_transitions
+WHERE to_state = 'firing' AND from_state IN ('ok', 'pending')
+    AND at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+ORDER BY at
+"""
+
+
+def add(texts: Sequence[str], arguments: Nested, config: Path | None, *, lasts: str, begins: str, comment: str,
+        everything: bool) -> None:  # fmt: skip
+    """Silences alerts. Raises BadSettings, BrokerUnavailable."""
+    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), control.now_ms()
+    from_ms = moment_ms("--from", begins, now_ms=now_ms) if begins else now_ms
+    matchers = silencing.matchers_of(texts, everything=everything)
+    made = silencing.silence(
+        matchers, from_ms=from_ms, lasts_ms=lasts_ms(lasts), comment=comment, by=control.whoami(), at_ms=now_ms
+    )
+    asyncio.run(control.publish(kafka, [made]))
+    print(f"{made.id.partition('/')[2]}: {_told(made.matchers)} until {moment(made.ends_ms)}")
+
+
+def maintain(name: str, texts: Sequence[str], arguments: Nested, config: Path | None, *, everything: bool,
+             lasts: str, **fields: str) -> None:  # fmt: skip
+    """Adds or changes maintenance. Raises BadSettings, BrokerUnavailable."""
+    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), control.now_ms()
+    matchers = silencing.matchers_of(texts, everything=everything)
+    before = asyncio.run(silencing.read(kafka)).get(f"maintenance/{name}")
+    about: dict[str, Any] = {**fields, "duration_ms": lasts_ms(lasts), "by": control.whoami(), "at_ms": now_ms}
+    made = silencing.maintenance(name, matchers, before, **about)
+    asyncio.run(control.publish(kafka, [made]))
+    print(f"{name}: {_told(made.matchers)}, {_recurs(made)}")
+
+
+def lasts_ms(text: str) -> int:
+    """A duration such as 2h. Raises BadSettings."""
+    try:
+        return int(str(duration_ms(text)))
+    except ValueError as error:
+        raise BadSettings(f"--for: {error}") from None
+
+
+def expire(kind: str, name: str, arguments: Nested, config: Path | None) -> None:
+    """Ends one. Raises BadSettings, BrokerUnavailable."""
+    kafka = addresses.kafka_config(load(arguments, config=config))
+    known = silencing.named(asyncio.run(silencing.read(kafka)), kind, name)
+    change = silencing.ended(known, by=control.whoami(), at_ms=control.now_ms())
+    asyncio.run(control.publish(kafka, [change]))
+    print(f"{known.id.partition('/')[2]} no longer holds")
+
+
+def show(kind: str, arguments: Nested, config: Path | None, *, all_: bool, as_json: bool) -> None:
+    """Prints those that hold or will; with `all_` those that do no longer too."""
+    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), control.now_ms()
+    known = asyncio.run(silencing.read(kafka))
+    found = [one for one in known.values() if one.type == kind and (all_ or _may_hold(one, now_ms))]
+    if as_json:
+        json_lines(one.model_dump(mode="json") for one in found)
+        return
+    rows = [
+        (one.id.partition("/")[2], _state(one, now_ms), _told(one.matchers), _when(one), one.comment, one.by)
+        for one in found
+    ]
+    table(("id", "now", "alerts", "when", "comment", "by"), rows, empty=f"there is no {kind}")
+
+
+def preview(
+    texts: Sequence[str], arguments: Nested, config: Path | None, *, last: str, everything: bool, as_json: bool
+) -> None:
+    """Prints which alerts of the past it would have hidden. Raises BadSettings, StoreUnavailable."""
+    matchers = silencing.matchers_of(texts, everything=everything)
+    now_ms = control.now_ms()
+    span = {"from_ms": moment_ms("--last", last, now_ms=now_ms), "to_ms": now_ms}
+    store = Store(addresses.clickhouse_config(load(arguments, config=config)))
+    raised = store.rows(_RAISED, span)
+    hidden = [row for row in raised if matches(matchers, _labels(row))]
+    if as_json:
+        json_lines({"rule": row[0], "entity": row[3], "at_ms": row[4], "summary": row[5]} for row in hidden)
+        return
+    print(f"{len(hidden)} of {counted(len(raised), 'alert')} of the last {last} would not have been told")
+    for rule, count in Counter(row[0] for row in hidden).most_common():
+        print(f"  {count:>6}  {rule}")
+    rows = [(moment(row[4]), row[2], row[0], entity(row[3])) for row in reversed(hidden[-SHOWN:])]
+    if rows:
+        table(("raised", "severity", "rule", "entity"), rows, empty="")
+
+
+def _labels(row: Sequence[Any]) -> dict[str, str]:
+    rule, metric, severity, dimensions, *_ = row
+    return {**dimensions, "alertname": rule, "metric": metric, "severity": severity}
+
+
+def _told(matchers: Sequence[Matcher]) -> str:
+    return ", ".join(map(str, matchers))
+
+
+def _may_hold(one: Hidden, now_ms: int) -> bool:
+    return one.enabled if isinstance(one, Maintenance) else one.ends_ms > now_ms
+
+
+def _state(one: Hidden, now_ms: int) -> str:
+    if isinstance(one, Maintenance):
+        until_ms = Calendar(one).until_ms(now_ms) if one.enabled else None
+        return "off" if not one.enabled else "waits" if until_ms is None else f"until {moment(until_ms)}"
+    if one.starts_ms > now_ms:
+        return "waits"
+    return "over" if one.ends_ms <= now_ms else f"until {moment(one.ends_ms)}"
+
+
+def _when(one: Silence | Maintenance) -> str:
+    return _recurs(one) if isinstance(one, Maintenance) else f"{moment(one.starts_ms)} to {moment(one.ends_ms)}"
+
+
+def _recurs(one: Maintenance) -> str:
+    again = f", {one.rrule}" if one.rrule else ""
+    return f"{one.first} {one.zone}{again}, for {duration(one.duration_ms / 1000)}"
