@@ -1,32 +1,20 @@
 """The state machine of one alert. Time, value and rule are arguments; equal arguments give equal transitions."""
 
-from dataclasses import dataclass
-from hashlib import blake2b
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from engine.rules import Judgement, Reading, held, judge, measured
+from engine.flapping import flaps, sides_after
+from engine.rules import Judgement, Reading, judge
+from engine.transitions import Finding, Moment, transition
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
 from schemas.dimensions import canonical, fingerprint
-from schemas.rules import WINDOW_MS, AbsenceRule, Compared, Rule
+from schemas.rules import AbsenceRule, Compared, Rule
+
+FORGOTTEN_MS = 86_400_000
+"""Silence after which an entity whose silence fires is no longer expected, where the rule does not say."""
 
 _RAISED = (State.FIRING, State.RECOVERING)
 _RANK = {Severity.NONE: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When, under which version of the rule, and what is missing.
-
-    Attributes:
-        partial: Input partitions are left out.
-        unseen: The grid point before was not evaluated: what happened since the last one is not known.
-        window_ms: Length of the windows.
-    """
-
-    at_ms: int
-    version: int
-    partial: bool = False
-    unseen: bool = False
-    window_ms: int = WINDOW_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +25,7 @@ class _Next:
     severity: Severity
     good_windows: int = 0
     breaches: int = 0
+    flapping: bool = False
 
 
 def alert_id(rule: str, entity: dict[str, str]) -> str:
@@ -66,28 +55,84 @@ def step(before: AlertState, reading: Reading, rule: Rule, moment: Moment) -> Al
         return before.model_copy(update={"unsent": []})
     silent = before.silent_windows + 1 if reading.outcome is Outcome.NO_DATA else 0
     judged = _judged(rule, reading, silent, moment)
+    return _stepped(before, Finding(rule, reading, judged, moment), silent)
+
+
+def left_out(before: AlertState, several: Sequence[AlertState], rule: Rule, moment: Moment) -> AlertState:
+    """The alert of a rule itself after one evaluation: it tells how many alerts did not open.
+
+    Args:
+        several: As they would be, had they opened.
+    """
+    if moment.at_ms <= before.evaluated_ms:
+        return before.model_copy(update={"unsent": []})
+    worst = max((one.severity for one in several), key=_RANK.__getitem__, default=Severity.NONE)
+    judged = Judgement(worst, good=not several, threshold=float(rule.max_alerts))
+    reading = Reading(Outcome.VALUE, float(rule.max_alerts + len(several)))
+    return _stepped(before, Finding(rule, reading, judged, moment, len(several)), 0)
+
+
+def kept_closed(before: AlertState, opened: AlertState) -> AlertState:
+    """An alert that would have opened, and may not."""
+    return before.model_copy(
+        update={
+            **{name: getattr(opened, name) for name in ("rule_version", "evaluated_ms", "silent_windows", "seen_ms")},
+            "sides": opened.sides & ~1,
+            "unsent": [],
+        }
+    )
+
+
+def _stepped(before: AlertState, finding: Finding, silent: int) -> AlertState:
+    rule, judged, moment = finding.rule, finding.judged, finding.moment
     state = before.resume if before.state is State.STALE and silent == 0 else before.state
     following = _following(before, state, rule, judged, moment)
+    seen_ms = _seen_ms(before, silent, rule, moment)
+    sides = sides_after(before, judged, rule, moment)
+    gone = forgotten(rule, silent, moment.window_ms) and not moment.partial
+    is_new = before.state is State.OK and moment.at_ms - seen_ms < rule.grace_ms
     if isinstance(rule, Compared) and _stale(before, rule, silent, moment):
         following = _Next(State.STALE, before.severity, before.good_windows)
-    elif forgotten(rule, silent, moment.window_ms) and not moment.partial:
-        following = _Next(State.OK, Severity.NONE)
-    return _moved(before, following, rule=rule, reading=reading, judged=judged, moment=moment, silent=silent)
+    elif gone or is_new:
+        following, sides = _Next(State.OK, Severity.NONE), 0
+    elif (before.state in _RAISED or following.state in _RAISED) and flaps(before, sides, rule):
+        following = _flapping(before, following)
+    after = _moved(before, following, finding)
+    return after.model_copy(update={"silent_windows": silent, "seen_ms": seen_ms, "sides": sides})
 
 
 def forgotten(rule: Rule, silent_windows: int, window_ms: int) -> bool:
     """Whether an entity was silent for so long that it is no longer expected."""
-    return isinstance(rule, AbsenceRule) and silent_windows * window_ms >= max(rule.forget_after_ms, window_ms)
+    if isinstance(rule, AbsenceRule):
+        limit_ms = rule.forget_after_ms
+    elif rule.on_no_data == "firing":
+        limit_ms = FORGOTTEN_MS
+    else:
+        return False
+    return silent_windows * window_ms >= max(limit_ms, window_ms)
+
+
+def _seen_ms(before: AlertState, silent: int, rule: Rule, moment: Moment) -> int:
+    """Since when an entity is there: one that was silent for longer than its grace comes anew."""
+    if silent or not rule.grace_ms:
+        return before.seen_ms
+    gone = before.silent_windows * moment.window_ms >= max(rule.grace_ms, moment.window_ms)
+    return moment.at_ms if gone or not before.seen_ms else before.seen_ms
 
 
 def _stale(before: AlertState, rule: Compared, silent: int, moment: Moment) -> bool:
     if before.state is State.STALE:
         return silent > 0
     return (
-        before.state is not State.OK
+        rule.on_no_data == "stale"
+        and before.state is not State.OK
         and not moment.partial
-        and silent * moment.window_ms >= max(rule.stale_after_ms, moment.window_ms)
+        and _silent(rule, silent, moment)
     )
+
+
+def _silent(rule: Compared, silent: int, moment: Moment) -> bool:
+    return silent * moment.window_ms >= max(rule.stale_after_ms, moment.window_ms)
 
 
 def _judged(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgement | None:
@@ -97,9 +142,23 @@ def _judged(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgem
             absent = silent * moment.window_ms >= rule.after_ms
             return Judgement(rule.severity, good=False, threshold=rule.after_ms / 1000) if absent else None
         return Judgement(Severity.NONE, good=True, threshold=rule.after_ms / 1000)
-    if reading.outcome is not Outcome.VALUE or reading.value is None:
+    if reading.outcome is Outcome.VALUE and reading.value is not None:
+        return judge(rule, reading.value, reading.surely)
+    effect = _effect(rule, reading.outcome)
+    if effect == "ok":
+        return Judgement(Severity.NONE, good=True, threshold=None)
+    unknown = reading.outcome is Outcome.NO_DATA and (moment.partial or not _silent(rule, silent, moment))
+    if effect != "firing" or unknown:
         return None
-    return judge(rule, reading.value, reading.surely)
+    worst = Severity.CRITICAL if rule.critical is not None else Severity.WARNING
+    return Judgement(worst, good=False, threshold=None)
+
+
+def _effect(rule: Compared, outcome: Outcome) -> str:
+    """What the rule says of an evaluation that gives no value."""
+    if outcome is Outcome.NO_DATA:
+        return rule.on_no_data
+    return rule.on_error if outcome is Outcome.ERROR else rule.on_undefined
 
 
 def _following(before: AlertState, state: State, rule: Rule, judged: Judgement | None, moment: Moment) -> _Next:
@@ -114,7 +173,7 @@ def _following(before: AlertState, state: State, rule: Rule, judged: Judgement |
     if not judged.good:
         # Between the threshold and the way back: what is raised stays, what waits to be raised has not held.
         return _Next(State.OK, Severity.NONE) if state is State.PENDING else _Next(state, before.severity, 0)
-    return _better(before, state, rule)
+    return _better(before, state, rule, moment)
 
 
 def _recent(before: AlertState, rule: Rule, moment: Moment) -> int:
@@ -133,139 +192,84 @@ def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, m
     wait_ms, enough = (rule.for_ms, rule.breaches) if isinstance(rule, Compared) else (0, 1)
     # What waits to be raised must have held all the time: silence, or a stop, and it waits anew.
     since_ms = before.since_ms if before.state is State.PENDING and not moment.unseen else moment.at_ms
+    waits = wait_ms > 0 or enough > 1
     if state is State.OK:
-        return _Next(State.PENDING if isinstance(rule, Compared) else State.FIRING, severity, breaches=breaches)
+        return _Next(State.PENDING if waits else State.FIRING, severity, breaches=breaches)
     fires = moment.at_ms - since_ms >= wait_ms and breaches.bit_count() >= enough
     return _Next(State.FIRING if fires else State.PENDING, severity, breaches=breaches)
 
 
-def _better(before: AlertState, state: State, rule: Rule) -> _Next:
+def _better(before: AlertState, state: State, rule: Rule, moment: Moment) -> _Next:
     if state not in _RAISED:
         return _Next(State.OK, Severity.NONE)
     good = before.good_windows + 1
-    if good >= rule.good_windows:
+    # The first good window is the one that it came back in: no time has passed since.
+    if good >= rule.good_windows and (good - 1) * moment.window_ms >= rule.keep_firing_for_ms:
         return _Next(State.OK, Severity.NONE)
     return _Next(State.RECOVERING, before.severity, good)
 
 
-def _moved(
-    before: AlertState,
-    following: _Next,
-    *,
-    rule: Rule,
-    reading: Reading,
-    judged: Judgement | None,
-    moment: Moment,
-    silent: int,
-) -> AlertState:
-    opened = before.state is State.OK and following.state is not State.OK
-    episode_ms = moment.at_ms if opened else before.episode_ms
+def _flapping(before: AlertState, following: _Next) -> _Next:
+    """Firing while it flaps, as bad as it was at worst, however it stands; good windows are counted on."""
+    good = before.good_windows + 1 if following.state is State.OK else following.good_windows
+    worst = max((before.severity, following.severity), key=_RANK.__getitem__)
+    return replace(following, state=State.FIRING, severity=worst, good_windows=good, flapping=True)
+
+
+def _moved(before: AlertState, following: _Next, finding: Finding) -> AlertState:
+    moment = finding.moment
+    episode_ms = moment.at_ms if before.state is State.OK else before.episode_ms
+    ended = following.state is State.OK
     changed = following.state is not before.state
     waits_anew = moment.unseen and following.state is State.PENDING
-    # A rule that waits for nothing still passes through pending, so that consumers see one order of states.
-    steps = [following.state]
-    at_once = isinstance(rule, Compared) and rule.for_ms == 0 and rule.breaches == 1
-    if opened and following.state is State.PENDING and at_once:
-        steps = [State.PENDING, State.FIRING]
-    escalated = not changed and following.state in _RAISED and following.severity is not before.severity
-    transitions: list[Transition] = []
-    if changed or escalated:
-        origin = before.state
-        for revision, state in enumerate(steps):
-            severity = before.severity if state is State.OK else following.severity
-            transitions.append(
-                _transition(before, origin, state, severity, rule=rule, reading=reading, judged=judged, moment=moment,
-                            episode_ms=episode_ms, revision=revision)
-            )  # fmt: skip
-            origin = state
     return before.model_copy(
         update={
             "rule_version": moment.version,
-            "state": steps[-1],
+            "state": following.state,
             "severity": following.severity,
-            "episode_ms": 0 if steps[-1] is State.OK else episode_ms,
+            "flapping": following.flapping,
+            "episode_ms": 0 if ended else episode_ms,
             "since_ms": moment.at_ms if changed or waits_anew else before.since_ms,
             "evaluated_ms": moment.at_ms,
             "good_windows": following.good_windows,
-            "breaches": following.breaches if steps[-1] is State.PENDING else 0,
-            "silent_windows": silent,
+            "breaches": following.breaches if following.state is State.PENDING else 0,
             "resume": before.state if following.state is State.STALE and changed else before.resume,
-            "unsent": transitions,
+            "unsent": _transitions(before, following, finding, episode_ms),
         }
     )
+
+
+def _transitions(before: AlertState, following: _Next, finding: Finding, episode_ms: int) -> list[Transition]:
+    escalated = following.state in _RAISED and following.severity is not before.severity
+    turned = following.flapping is not before.flapping
+    if following.state is before.state and not escalated and not turned:
+        return []
+    states = [following.state]
+    if before.state is State.OK and following.state is State.FIRING and isinstance(finding.rule, Compared):
+        # A rule that waits for nothing still passes through pending, so that consumers see one order of states.
+        states = [State.PENDING, State.FIRING]
+    severity = before.severity if following.state is State.OK else following.severity
+    origins = [before.state, *states]
+    return [
+        transition(
+            before,
+            (origins[revision], state, severity),
+            finding,
+            episode_ms=episode_ms,
+            revision=revision,
+            flapping=following.flapping and state is State.FIRING,
+        )
+        for revision, state in enumerate(states)
+    ]
 
 
 def withdrawn(before: AlertState, rule: Rule, moment: Moment, why: str) -> AlertState:
     """The alert when its rule is disabled or removed."""
     if before.state is State.OK:
         return before.model_copy(update={"unsent": []})
-    transition = _transition(
-        before, before.state, State.OK, before.severity, rule=rule, reading=Reading(Outcome.UNDEFINED), judged=None,
-        moment=moment, episode_ms=before.episode_ms, revision=0, why=why,
-    )  # fmt: skip
-    update = {"state": State.OK, "severity": Severity.NONE, "episode_ms": 0, "good_windows": 0, "unsent": [transition]}
-    return before.model_copy(update={**update, "evaluated_ms": max(moment.at_ms, before.evaluated_ms)})
-
-
-def _transition(
-    before: AlertState,
-    origin: State,
-    state: State,
-    severity: Severity,
-    *,
-    rule: Rule,
-    reading: Reading,
-    judged: Judgement | None,
-    moment: Moment,
-    episode_ms: int,
-    revision: int,
-    why: str = "",
-) -> Transition:
-    identity = f"{rule.id}|{before.alert}|{episode_ms}|{moment.at_ms}|{severity}|{state}|{revision}"
-    threshold = judged.threshold if judged is not None else None
-    if isinstance(rule, AbsenceRule) and state is State.OK and reading.outcome is Outcome.NO_DATA:
-        why = f"no {rule.metric} for {rule.forget_after_ms / 1000:g} s: it is no longer expected"
-    return Transition(
-        id=blake2b(identity.encode(), digest_size=16).hexdigest(),
-        alert=before.alert,
-        rule=rule.id,
-        rule_version=moment.version,
-        entity=before.entity,
-        metric=rule.metric,
-        episode_ms=episode_ms,
-        at_ms=moment.at_ms,
-        from_state=origin,
-        to_state=state,
-        severity=severity,
-        revision=revision,
-        outcome=reading.outcome,
-        value=reading.value,
-        threshold=threshold,
-        partial=moment.partial,
-        summary=why or summary(rule, before.entity, state, severity, value=reading.value, threshold=threshold),
-    )
-
-
-def summary(
-    rule: Rule,
-    entity: dict[str, str],
-    state: State,
-    severity: Severity,
-    *,
-    value: float | None,
-    threshold: float | None,
-) -> str:
-    """One sentence for a person."""
-    who = ", ".join(part for part in entity.values() if part) or "everything"
-    if state is State.STALE:
-        return f"{rule.metric} of {who} is silent: the alert stands as it was, unconfirmed"
-    if isinstance(rule, AbsenceRule):
-        silent = f"no {rule.metric} from {who} for {rule.after_ms / 1000:g} s"
-        return silent if state in (State.FIRING, State.PENDING) else f"{rule.metric} from {who} is back"
-    if value is None or threshold is None:
-        return f"{rule.metric} of {who}: {state}"
-    told = f"{measured(rule)} {value:.6g}"
-    if state in (State.OK, State.RECOVERING):
-        return f"{told} is back from {rule.direction} {threshold:g} on {who}"
-    how_long = held(rule) if state is State.FIRING else ""
-    return f"{told} {rule.direction} {severity} {threshold:g}{how_long} on {who}"
+    finding = Finding(rule, Reading(Outcome.UNDEFINED), None, moment)
+    change = (before.state, State.OK, before.severity)
+    ended = transition(before, change, finding, episode_ms=before.episode_ms, revision=0, why=why)
+    update = {"state": State.OK, "severity": Severity.NONE, "episode_ms": 0, "good_windows": 0, "unsent": [ended]}
+    forgotten_too = {"flapping": False, "sides": 0, "evaluated_ms": max(moment.at_ms, before.evaluated_ms)}
+    return before.model_copy(update={**update, **forgotten_too})

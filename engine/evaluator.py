@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.alerts import Moment, forgotten, new_alert, step, withdrawn
+from engine.alerts import forgotten, kept_closed, left_out, new_alert, step, withdrawn
 from engine.combine import Combined
 from engine.held import Held
 from engine.rules import Reading, entity_of, metrics_of, read, read_ratio, selects
+from engine.transitions import Moment
 from engine.watermarks import Complete, Input, Watermarks
 from schemas.alerts import AlertState, Outcome, State
 from schemas.dimensions import canonical
@@ -15,6 +16,9 @@ from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule
 from schemas.samples import Kind
 
 Entity = tuple[tuple[str, str], ...]
+
+OF_RULE: Entity = ()
+"""Where a rule groups by something: the alert of the rule itself, which tells of those that are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,18 +187,38 @@ class Evaluator:
         rule = versioned.rule
         readings = self._readings(rule, moment.at_ms)
         known = self._states.setdefault(rule.id, {})
+        entities = readings.keys() | known.keys()
+        if rule.group_by:
+            entities -= {OF_RULE}
+        room = rule.max_alerts - sum(_open(known[entity]) for entity in known.keys() & entities)
         changed: list[AlertState] = []
-        for entity in sorted(readings.keys() | known.keys()):
+        beyond: list[AlertState] = []
+        for entity in sorted(entities):
             before = known.get(entity) or new_alert(rule, dict(entity), versioned.version)
             after = step(before, readings.get(entity, Reading(Outcome.NO_DATA)), rule, moment)
-            is_new = entity not in known and isinstance(rule, AbsenceRule)
-            if is_new or _differs(before, after):
-                changed.append(after)
-            if _worth_keeping(rule, after, moment.window_ms):
-                known[entity] = after
-            else:
-                known.pop(entity, None)
+            opened = _open(after) - _open(before)
+            if opened > max(room, 0):
+                beyond.append(after)
+                after, opened = kept_closed(before, after), 0
+            room -= opened
+            changed += self._keep(versioned, entity, before, after, moment)
+        if rule.group_by and (beyond or OF_RULE in known):
+            before = known.get(OF_RULE) or new_alert(rule, {}, versioned.version)
+            changed += self._keep(versioned, OF_RULE, before, left_out(before, beyond, rule, moment), moment)
         return changed
+
+    def _keep(
+        self, versioned: VersionedRule, entity: Entity, before: AlertState, after: AlertState, moment: Moment
+    ) -> list[AlertState]:
+        """Knows the alert from now on, if anything must be known of it. Returns it if a restart must know of it."""
+        rule = versioned.rule
+        known = self._states[rule.id]
+        is_new = entity not in known and _is_expected(rule)
+        if _worth_keeping(rule, after, moment.window_ms):
+            known[entity] = after
+        else:
+            known.pop(entity, None)
+        return [after] if is_new or _differs(before, after) else []
 
     def _readings(self, rule: Rule, at_ms: int) -> dict[Entity, Reading]:
         if isinstance(rule, RatioRule):
@@ -220,9 +244,15 @@ class Evaluator:
         return groups
 
 
+def _open(state: AlertState) -> bool:
+    return state.state is not State.OK
+
+
 def _differs(before: AlertState, after: AlertState) -> bool:
     """Whether a restart must know of it: transitions, severity, a new wait, and windows that an alert counts."""
     if after.unsent or after.severity is not before.severity or after.since_ms != before.since_ms:
+        return True
+    if after.seen_ms != before.seen_ms or (after.sides ^ before.sides) & 1:
         return True
     counted = _counts(after) != _counts(before)
     return counted and (after.state is not State.OK or before.silent_windows + after.silent_windows > 0)
@@ -232,7 +262,15 @@ def _counts(state: AlertState) -> tuple[int, ...]:
     return state.good_windows, state.silent_windows, state.breaches
 
 
+def _is_expected(rule: Rule) -> bool:
+    """Whether entities of a rule are known while nothing is wrong with them."""
+    return isinstance(rule, AbsenceRule) or rule.on_no_data == "firing" or rule.grace_ms > 0
+
+
 def _worth_keeping(rule: Rule, state: AlertState, window_ms: int) -> bool:
-    if state.state is not State.OK:
+    if state.state is not State.OK or state.sides:
         return True
-    return isinstance(rule, AbsenceRule) and not forgotten(rule, state.silent_windows, window_ms)
+    silent = state.silent_windows
+    if isinstance(rule, AbsenceRule) or rule.on_no_data == "firing":
+        return not forgotten(rule, silent, window_ms)
+    return silent * window_ms < rule.grace_ms

@@ -107,6 +107,7 @@ def states_at(transitions: Iterable[Transition], at_ms: int, *, window_ms: int) 
             since_ms=one.at_ms,
             evaluated_ms=at_ms,
             good_windows=1 + (at_ms - one.at_ms) // window_ms if one.to_state is State.RECOVERING else 0,
+            flapping=one.flapping,
             resume=one.from_state if one.to_state is State.STALE else State.OK,
         )
         for one in newest.values()
@@ -127,6 +128,7 @@ def warm_up_ms(rules: Iterable[Rule], window_ms: int) -> int:
             held = [rule.after_ms]
         else:
             held = [rule.for_ms, rule.stale_after_ms, rule.windows * window_ms]
-        spans += [*held, rule.good_windows * window_ms]
+        flaps_ms = rule.flap_windows * window_ms if rule.flap_start else 0
+        spans += [*held, rule.good_windows * window_ms, rule.keep_firing_for_ms, rule.grace_ms, flaps_ms]
     longest = min(max(spans) + window_ms, max(MAX_WARM_UP_MS, 6 * window_ms))
     return -(-longest // window_ms) * window_ms

@@ -61,6 +61,12 @@ class Transition(Wire):
     value: Finite | None = Field(default=None, description="What was compared, rounded to 12 significant digits.")
     threshold: Finite | None = Field(default=None, description="What it was compared with.")
     partial: bool = Field(default=False, description="Decided without the input partitions that were far behind.")
+    flapping: bool = Field(
+        default=False, description="It goes to and fro: it stays firing, and nothing more is told until it has settled."
+    )
+    left_out: Count = Field(
+        default=0, description="Of the alert of a rule itself, which has no entity: how many alerts did not open."
+    )
     summary: Annotated[str, StringConstraints(max_length=1024)] = Field(
         default="", description="One sentence for a person."
     )
@@ -85,6 +91,13 @@ class AlertState(Wire):
         default=0, description="While pending: which of the recent windows were beyond; the newest is the lowest bit."
     )
     silent_windows: Count = Field(default=0, description="Windows without data in a row.")
+    seen_ms: Millis = Field(
+        default=0, description="Where the rule has a grace: evaluation time since which the entity is there."
+    )
+    sides: Count = Field(
+        default=0, description="Which of the recent windows were bad, for flapping; the newest is the lowest bit."
+    )
+    flapping: bool = Field(default=False, description="Whether it flaps.")
     resume: State = Field(default=State.OK, strict=False, description="The state that `stale` interrupted.")
     unsent: list[Transition] = Field(default_factory=list, max_length=64)
 

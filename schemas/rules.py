@@ -54,6 +54,22 @@ class _Rule(Wire):
     good_windows: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=3, description="Good windows in a row that resolve."
     )
+    keep_firing_for_ms: Duration = Field(
+        default=0, alias="keep_firing_for", description="How long it must stay good before it resolves."
+    )
+    flap_start: Annotated[int, Field(ge=0, le=60)] = Field(
+        default=5,
+        description="So many changes between good and bad in `flap_windows` windows make it flapping; 0: never.",
+    )
+    flap_windows: Annotated[int, Field(ge=2, le=60)] = Field(
+        default=30, description="How many windows `flap_start` counts in."
+    )
+    max_alerts: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=100, description="So many alerts may stand at once; those beyond are counted in one alert of the rule."
+    )
+    grace_ms: Duration = Field(
+        default=0, alias="grace", description="Time in which an entity that is new raises nothing."
+    )
     enabled: bool = Field(default=True, description="A rule that is off ends its alerts.")
 
 
@@ -75,6 +91,18 @@ class _ComparedRule(_Rule):
     )
     stale_after_ms: Duration = Field(
         default=60_000, alias="stale_after", description="Silence that turns an alert stale."
+    )
+    on_no_data: Literal["stale", "ok", "firing", "keep"] = Field(
+        default="stale",
+        description="What silence does: after `stale_after` it turns an alert `stale`, or counts as beyond (`firing`); "
+        "at once it counts as good (`ok`), or changes nothing (`keep`).",
+    )
+    on_undefined: Literal["keep", "ok"] = Field(
+        default="keep", description="What a part of nothing does: it changes nothing, or counts as good (`ok`)."
+    )
+    on_error: Literal["keep", "firing"] = Field(
+        default="keep",
+        description="What a result does that is no finite number: it changes nothing, or counts as beyond (`firing`).",
     )
 
     @model_validator(mode="after")

@@ -1,72 +1,26 @@
 """The alert machine and the evaluator: timelines of one value a window, and the states they lead to."""
 
-from collections.abc import Sequence
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.alerts import Moment, step, summary
-from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig, VersionedRule
+from engine.alerts import step
+from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
 from engine.rules import Reading, judge, read, worst_case_delay, worst_case_delay_ms
+from engine.transitions import Moment, summary
 from engine.watermarks import Watermarks
-from schemas.alerts import AlertState, Outcome, Severity, State, Transition
-from schemas.rollup_wire import Mark, Row, Rows
+from schemas.alerts import AlertState, Outcome, Severity, State
+from schemas.rollup_wire import Rows
 from schemas.rules import AbsenceRule, Rule, ThresholdRule
 from schemas.samples import Kind
+from tests.engine.timelines import CONFIG, T, Values, mark, play, rows, told, transitions
 
-T = 1_000_000
-CONFIG = EvaluatorConfig(inputs=frozenset({("in", 0)}))
 CPU = ThresholdRule(id="cpu", metric="m", warning=50, critical=100, for_ms=20_000, good_windows=2)
 NOW = CPU.model_copy(update={"for_ms": 0})
 TWO_OF_THREE = NOW.model_copy(update={"breaches": 2, "windows": 3})
 BELOW = NOW.model_copy(update={"direction": "below", "warning": 10.0, "critical": None})
 GONE = AbsenceRule(id="gone", metric="m", after_ms=30_000, good_windows=2)
 SOON = GONE.model_copy(update={"forget_after_ms": 60_000})
-Values = Sequence[float | None]
-
-
-def rows(value: float, start_ms: int, *, ver: int = 1, host: str = "web") -> Rows:
-    """One row of metric `m`."""
-    zeros = "0" * 16
-    row = Row(
-        f"{len(host):016x}", host, {"zone": "a"}, "gauge", start_ms, ver, 1, value, value, value, value, start_ms,
-        value, start_ms, 0.0, zeros, zeros, 0, {10: 1}, {},
-    )  # fmt: skip
-    return Rows("10s.v1", 10_000, "m", "in", "e", 0, 0, [row])
-
-
-def mark(at_ms: int, partition: int = 0) -> Mark:
-    """A watermark."""
-    return Mark("in", "e", partition, at_ms, 1)
-
-
-def play(rule: Rule, values: Values, *, evaluator: Evaluator | None = None, first: int = 0) -> list[Evaluation]:
-    """One value for each window; None: no data."""
-    one = evaluator or Evaluator(CONFIG)
-    if evaluator is None:
-        one.apply_rules({rule.id: VersionedRule(1, rule)})
-    found: list[Evaluation] = []
-    for index, value in enumerate(values, first):
-        start_ms = T + index * 10_000
-        if value is not None:
-            one.add_rows(rows(value, start_ms, ver=index + 1))
-        one.add_mark(mark(start_ms + 10_000))
-        found += one.evaluate()
-    return found
-
-
-def transitions(evaluations: Sequence[Evaluation]) -> list[Transition]:
-    """All of them, in order."""
-    return [one for evaluation in evaluations for state in evaluation.states for one in state.unsent]
-
-
-def told(rule: Rule, values: Values) -> str:
-    """The states entered, in one line."""
-    return " ".join(
-        one.to_state + (f":{one.severity}" if one.to_state is State.FIRING else "")
-        for one in transitions(play(rule, values))
-    )
 
 
 @pytest.mark.parametrize(
