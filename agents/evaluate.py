@@ -149,6 +149,9 @@ class EvaluateAgent:
                     return
                 await self._outbox.deliver(book.applied(frozenset(owned), evaluation.at_ms))
                 await self._decide(evaluation)
+            early = evaluator.anticipate()
+            if early is not None and self._owned is owned:
+                await self._decide(early)
             if time.monotonic() - noted_s > self._config.position_s:
                 noted_s = time.monotonic()
                 await self._note(owned, evaluator, needed.offsets(evaluator.needed_from_ms, rollups.positions), book)
@@ -179,7 +182,7 @@ class EvaluateAgent:
             self._metrics.unreadable.labels(ROLLUPS.name).inc()
 
     async def _decide(self, evaluation: Evaluation) -> None:
-        """Makes one grid point's decisions known. The order is the guarantee.
+        """Makes decisions of one grid point known, early ones too. The order is the guarantee.
 
         1. Changed states are written to `alerts.state`, each with its transitions, and acknowledged.
         2. The transitions are emitted on `alerts`, and acknowledged.
@@ -197,7 +200,7 @@ class EvaluateAgent:
             for state in evaluation.states
         )
         # Step 2
-        transitions = [transition for state in evaluation.states for transition in state.unsent]
+        transitions = evaluation.transitions
         await self._outbox.deliver([_emission(one.alert, one.model_dump_json()) for one in transitions])
         for transition in transitions:
             self._metrics.transitions.labels(transition.to_state.value).inc()

@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
+from engine.early import anticipates, as_said, said
 from engine.flapping import flaps, sides_after
-from engine.rules import Judgement, Reading, judge
+from engine.rules import Judgement, Reading
 from engine.transitions import Finding, Moment, transition
+from engine.verdicts import RANK, forgotten, is_silent, verdict
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
 from schemas.dimensions import canonical, fingerprint
 from schemas.rules import AbsenceRule, Compared, Rule
 
-FORGOTTEN_MS = 86_400_000
-"""Silence after which an entity whose silence fires is no longer expected, where the rule does not say."""
-
 _RAISED = (State.FIRING, State.RECOVERING)
-_RANK = {Severity.NONE: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +45,30 @@ def new_alert(rule: Rule, entity: dict[str, str], version: int) -> AlertState:
 
 
 def step(before: AlertState, reading: Reading, rule: Rule, moment: Moment) -> AlertState:
-    """The alert after one evaluation. Its transitions are in `unsent`, newest last.
+    """The alert after an evaluation that it does not include yet. Its transitions are in `unsent`, newest last.
 
-    An evaluation that is `partial` may raise, never resolve or report absence. One that the state already includes
-    changes nothing.
+    An evaluation that is `partial` may raise, never resolve or report absence. What was said early of the same grid
+    point is not said again.
     """
-    if moment.at_ms <= before.evaluated_ms:
-        return before.model_copy(update={"unsent": []})
     silent = before.silent_windows + 1 if reading.outcome is Outcome.NO_DATA else 0
-    judged = _judged(rule, reading, silent, moment)
-    return _stepped(before, Finding(rule, reading, judged, moment), silent)
+    return _stepped(as_said(before), Finding(rule, reading, verdict(rule, reading, silent, moment), moment), silent)
+
+
+def anticipated(before: AlertState, reading: Reading, rule: Rule, moment: Moment) -> AlertState | None:
+    """The same alert with what can be said of a grid point before its windows have closed; None: nothing yet.
+
+    Args:
+        reading: Of data that later data only add to, see `engine.early`.
+        moment: The grid point after the last one that was evaluated.
+    """
+    known, judged = as_said(before), verdict(rule, reading, 0, moment)
+    told = known.severity if known.state is State.FIRING else Severity.NONE
+    included = moment.at_ms <= before.evaluated_ms
+    if included or judged is None or RANK[judged.severity] <= max(RANK[told], RANK[before.severity] - 1):
+        return None
+    news = _stepped(known, Finding(rule, reading, judged, moment), 0).unsent
+    update = {"evaluated_ms": moment.at_ms - moment.window_ms, "unsent": [*said(before), *news]}
+    return before.model_copy(update=update) if news else None
 
 
 def left_out(before: AlertState, several: Sequence[AlertState], rule: Rule, moment: Moment) -> AlertState:
@@ -64,9 +77,7 @@ def left_out(before: AlertState, several: Sequence[AlertState], rule: Rule, mome
     Args:
         several: As they would be, had they opened.
     """
-    if moment.at_ms <= before.evaluated_ms:
-        return before.model_copy(update={"unsent": []})
-    worst = max((one.severity for one in several), key=_RANK.__getitem__, default=Severity.NONE)
+    worst = max((one.severity for one in several), key=RANK.__getitem__, default=Severity.NONE)
     judged = Judgement(worst, good=not several, threshold=float(rule.max_alerts))
     reading = Reading(Outcome.VALUE, float(rule.max_alerts + len(several)))
     return _stepped(before, Finding(rule, reading, judged, moment, len(several)), 0)
@@ -101,17 +112,6 @@ def _stepped(before: AlertState, finding: Finding, silent: int) -> AlertState:
     return after.model_copy(update={"silent_windows": silent, "seen_ms": seen_ms, "sides": sides})
 
 
-def forgotten(rule: Rule, silent_windows: int, window_ms: int) -> bool:
-    """Whether an entity was silent for so long that it is no longer expected."""
-    if isinstance(rule, AbsenceRule):
-        limit_ms = rule.forget_after_ms
-    elif rule.on_no_data == "firing":
-        limit_ms = FORGOTTEN_MS
-    else:
-        return False
-    return silent_windows * window_ms >= max(limit_ms, window_ms)
-
-
 def _seen_ms(before: AlertState, silent: int, rule: Rule, moment: Moment) -> int:
     """Since when an entity is there: one that was silent for longer than its grace comes anew."""
     if silent or not rule.grace_ms:
@@ -127,38 +127,8 @@ def _stale(before: AlertState, rule: Compared, silent: int, moment: Moment) -> b
         rule.on_no_data == "stale"
         and before.state is not State.OK
         and not moment.partial
-        and _silent(rule, silent, moment)
+        and is_silent(rule, silent, moment)
     )
-
-
-def _silent(rule: Compared, silent: int, moment: Moment) -> bool:
-    return silent * moment.window_ms >= max(rule.stale_after_ms, moment.window_ms)
-
-
-def _judged(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgement | None:
-    """None where nothing can be said: the state stays."""
-    if isinstance(rule, AbsenceRule):
-        if silent:
-            absent = silent * moment.window_ms >= rule.after_ms
-            return Judgement(rule.severity, good=False, threshold=rule.after_ms / 1000) if absent else None
-        return Judgement(Severity.NONE, good=True, threshold=rule.after_ms / 1000)
-    if reading.outcome is Outcome.VALUE and reading.value is not None:
-        return judge(rule, reading.value, reading.surely)
-    effect = _effect(rule, reading.outcome)
-    if effect == "ok":
-        return Judgement(Severity.NONE, good=True, threshold=None)
-    unknown = reading.outcome is Outcome.NO_DATA and (moment.partial or not _silent(rule, silent, moment))
-    if effect != "firing" or unknown:
-        return None
-    worst = Severity.CRITICAL if rule.critical is not None else Severity.WARNING
-    return Judgement(worst, good=False, threshold=None)
-
-
-def _effect(rule: Compared, outcome: Outcome) -> str:
-    """What the rule says of an evaluation that gives no value."""
-    if outcome is Outcome.NO_DATA:
-        return rule.on_no_data
-    return rule.on_error if outcome is Outcome.ERROR else rule.on_undefined
 
 
 def _following(before: AlertState, state: State, rule: Rule, judged: Judgement | None, moment: Moment) -> _Next:
@@ -185,7 +155,7 @@ def _recent(before: AlertState, rule: Rule, moment: Moment) -> int:
 
 def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, moment: Moment, breaches: int) -> _Next:
     severity = judged.severity
-    if moment.partial and _RANK[severity] < _RANK[before.severity]:
+    if moment.partial and RANK[severity] < RANK[before.severity]:
         severity = before.severity
     if state in _RAISED:
         return _Next(State.FIRING, severity)
@@ -212,7 +182,7 @@ def _better(before: AlertState, state: State, rule: Rule, moment: Moment) -> _Ne
 def _flapping(before: AlertState, following: _Next) -> _Next:
     """Firing while it flaps, as bad as it was at worst, however it stands; good windows are counted on."""
     good = before.good_windows + 1 if following.state is State.OK else following.good_windows
-    worst = max((before.severity, following.severity), key=_RANK.__getitem__)
+    worst = max((before.severity, following.severity), key=RANK.__getitem__)
     return replace(following, state=State.FIRING, severity=worst, good_windows=good, flapping=True)
 
 
@@ -244,32 +214,48 @@ def _transitions(before: AlertState, following: _Next, finding: Finding, episode
     turned = following.flapping is not before.flapping
     if following.state is before.state and not escalated and not turned:
         return []
-    states = [following.state]
-    if before.state is State.OK and following.state is State.FIRING and isinstance(finding.rule, Compared):
-        # A rule that waits for nothing still passes through pending, so that consumers see one order of states.
-        states = [State.PENDING, State.FIRING]
-    severity = before.severity if following.state is State.OK else following.severity
-    origins = [before.state, *states]
+    episode = [(before.state, before.severity), *_path(before, following, finding.rule)]
+    first = _revision(before, finding.moment)
     return [
         transition(
             before,
-            (origins[revision], state, severity),
-            finding,
+            (origin, state, severity),
+            finding.of(severity),
             episode_ms=episode_ms,
-            revision=revision,
+            revision=first + number,
             flapping=following.flapping and state is State.FIRING,
         )
-        for revision, state in enumerate(states)
+        for number, ((origin, _), (state, severity)) in enumerate(pairwise(episode))
     ]
+
+
+def _path(before: AlertState, following: _Next, rule: Rule) -> list[tuple[State, Severity]]:
+    """The states on the way: consumers see one order of states, whether or not the first of them were said early."""
+    if following.state is not State.FIRING:
+        return [(following.state, before.severity if following.state is State.OK else following.severity)]
+    rungs = [following.severity]
+    passes = following.severity is Severity.CRITICAL and before.state is not State.FIRING
+    if passes and anticipates(rule) and rule.warning is not None:
+        rungs = [Severity.WARNING, Severity.CRITICAL]
+    # A rule that waits for nothing still passes through pending.
+    waits = [(State.PENDING, rungs[0])] if before.state is State.OK and isinstance(rule, Compared) else []
+    return [*waits, *((State.FIRING, rung) for rung in rungs)]
+
+
+def _revision(before: AlertState, moment: Moment) -> int:
+    """After those that were said early of the same grid point."""
+    early = said(before)
+    return early[-1].revision + 1 if early and early[-1].at_ms == moment.at_ms else 0
 
 
 def withdrawn(before: AlertState, rule: Rule, moment: Moment, why: str) -> AlertState:
     """The alert when its rule is disabled or removed."""
+    before, revision = as_said(before), _revision(before, moment)
     if before.state is State.OK:
         return before.model_copy(update={"unsent": []})
     finding = Finding(rule, Reading(Outcome.UNDEFINED), None, moment)
     change = (before.state, State.OK, before.severity)
-    ended = transition(before, change, finding, episode_ms=before.episode_ms, revision=0, why=why)
+    ended = transition(before, change, finding, episode_ms=before.episode_ms, revision=revision, why=why)
     update = {"state": State.OK, "severity": Severity.NONE, "episode_ms": 0, "good_windows": 0, "unsent": [ended]}
     forgotten_too = {"flapping": False, "sides": 0, "evaluated_ms": max(moment.at_ms, before.evaluated_ms)}
     return before.model_copy(update={**update, **forgotten_too})

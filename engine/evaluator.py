@@ -3,19 +3,24 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.alerts import forgotten, kept_closed, left_out, new_alert, step, withdrawn
+from engine.alerts import anticipated, kept_closed, left_out, new_alert, step, withdrawn
 from engine.combine import Combined
-from engine.held import Held
+from engine.durable import differs, is_expected, is_open, worth_keeping
+from engine.early import Touched, anticipates, as_said, only_grows, said
+from engine.held import Held, HeldSeries
 from engine.rules import Reading, entity_of, metrics_of, read, read_ratio, selects
 from engine.transitions import Moment
 from engine.watermarks import Complete, Input, Watermarks
-from schemas.alerts import AlertState, Outcome, State
+from schemas.alerts import AlertState, Outcome, State, Transition
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Mark, Rows
-from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule
+from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule, ThresholdRule
 from schemas.samples import Kind
 
 Entity = tuple[tuple[str, str], ...]
+
+Series = list[tuple[Kind, Combined]]
+"""What each series of an entity holds over a span."""
 
 OF_RULE: Entity = ()
 """Where a rule groups by something: the alert of the rule itself, which tells of those that are left out."""
@@ -52,11 +57,13 @@ class Evaluation:
 
     Attributes:
         states: Alerts of which something changed, with the transitions that this made in `unsent`.
+        transitions: What is to be told now.
     """
 
     at_ms: int
     partial: bool
     states: list[AlertState] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
 
 
 class Evaluator:
@@ -66,6 +73,7 @@ class Evaluator:
         self._config = config
         self._watermarks = Watermarks(config.inputs, laggard_ms=config.laggard_ms)
         self._held = Held()
+        self._touched = Touched()
         self._rules: dict[str, VersionedRule] = {}
         self._withdrawn: list[tuple[VersionedRule, str]] = []
         self._states: dict[str, dict[Entity, AlertState]] = {}
@@ -100,6 +108,7 @@ class Evaluator:
         """Rows of one metric; ignored where no rule looks at it."""
         if self.reads(rows.metric):
             self._held.add(rows, self.needed_from_ms)
+            self._touched.note(rows, (versioned.rule for versioned in self._rules.values()))
 
     def reads(self, metric: str) -> bool:
         """Whether a rule looks at a metric."""
@@ -132,12 +141,8 @@ class Evaluator:
     def firing(self) -> list[AlertState]:
         """Alerts that are raised."""
         raised = (State.FIRING, State.RECOVERING)
-        return [
-            state
-            for of_rule in self._states.values()
-            for state in of_rule.values()
-            if state.state in raised or (state.state is State.STALE and state.resume in raised)
-        ]
+        known = [as_said(state) for of_rule in self._states.values() for state in of_rule.values()]
+        return [one for one in known if (one.resume if one.state is State.STALE else one.state) in raised]
 
     def due_ms(self) -> int | None:
         """The next grid point that `evaluate` decides; None while the watermark has not passed it."""
@@ -157,6 +162,42 @@ class Evaluator:
             self._held.forget(self.needed_from_ms)
         return evaluations
 
+    def anticipate(self) -> Evaluation | None:
+        """What can be said of the next grid point already, see `engine.early`; None: nothing. To be called when
+        `evaluate` has nothing more.
+        """
+        if self._evaluated_ms is None:
+            return None
+        window_ms = self._config.window_ms
+        found = Evaluation(self._evaluated_ms + window_ms, partial=False)
+        touched = self._touched.take(found.at_ms)
+        for versioned in self._rules.values():
+            rule, names = versioned.rule, touched.get(versioned.rule.metric)
+            if names and anticipates(rule):
+                moment = Moment(found.at_ms, versioned.version, window_ms=window_ms)
+                labels = self._held.labels(rule.metric, names)
+                entities = {canonical(entity_of(rule, one)) for one in labels if selects(rule.where, one)}
+                self._anticipate_rule(rule, entities, moment, found)
+        return found if found.states else None
+
+    def _anticipate_rule(
+        self, rule: ThresholdRule, entities: Iterable[Entity], moment: Moment, found: Evaluation
+    ) -> None:
+        known = self._states.setdefault(rule.id, {})
+        groups = self._groups(rule, rule.metric, rule.where)
+        if len(groups.keys() | known.keys()) > rule.max_alerts:
+            # Which of them may open is known at the grid point only.
+            return
+        for entity in sorted(entities):
+            series = self._combined(rule, groups[entity], moment.at_ms)
+            before = known.get(entity) or new_alert(rule, dict(entity), moment.version)
+            reading = read(rule, series)
+            after = anticipated(before, reading, rule, moment) if only_grows(rule, series) else None
+            if after is not None and reading.outcome is Outcome.VALUE:
+                known[entity] = after
+                found.states.append(after)
+                found.transitions.extend(after.unsent[len(said(before)) :])
+
     def _grid(self, complete: Complete) -> range:
         """What there is to evaluate: nothing that is older than the catch-up allows."""
         window_ms, before_ms = self._config.window_ms, self._evaluated_ms
@@ -174,7 +215,7 @@ class Evaluator:
             moment = Moment(at_ms, versioned.version, complete.partial, unseen, self._config.window_ms)
             changed += self._evaluate_rule(versioned, moment)
         self._evaluated_ms = at_ms
-        return Evaluation(at_ms, complete.partial, changed)
+        return Evaluation(at_ms, complete.partial, changed, [one for state in changed for one in state.unsent])
 
     def _withdraw(self, versioned: VersionedRule, why: str, at_ms: int) -> list[AlertState]:
         rule = versioned.rule
@@ -190,13 +231,15 @@ class Evaluator:
         entities = readings.keys() | known.keys()
         if rule.group_by:
             entities -= {OF_RULE}
-        room = rule.max_alerts - sum(_open(known[entity]) for entity in known.keys() & entities)
+        room = rule.max_alerts - sum(is_open(as_said(known[entity])) for entity in known.keys() & entities)
         changed: list[AlertState] = []
         beyond: list[AlertState] = []
         for entity in sorted(entities):
             before = known.get(entity) or new_alert(rule, dict(entity), versioned.version)
+            if moment.at_ms <= before.evaluated_ms:
+                continue
             after = step(before, readings.get(entity, Reading(Outcome.NO_DATA)), rule, moment)
-            opened = _open(after) - _open(before)
+            opened = is_open(after) - is_open(as_said(before))
             if opened > max(room, 0):
                 beyond.append(after)
                 after, opened = kept_closed(before, after), 0
@@ -204,7 +247,8 @@ class Evaluator:
             changed += self._keep(versioned, entity, before, after, moment)
         if rule.group_by and (beyond or OF_RULE in known):
             before = known.get(OF_RULE) or new_alert(rule, {}, versioned.version)
-            changed += self._keep(versioned, OF_RULE, before, left_out(before, beyond, rule, moment), moment)
+            if moment.at_ms > before.evaluated_ms:
+                changed += self._keep(versioned, OF_RULE, before, left_out(before, beyond, rule, moment), moment)
         return changed
 
     def _keep(
@@ -213,64 +257,37 @@ class Evaluator:
         """Knows the alert from now on, if anything must be known of it. Returns it if a restart must know of it."""
         rule = versioned.rule
         known = self._states[rule.id]
-        is_new = entity not in known and _is_expected(rule)
-        if _worth_keeping(rule, after, moment.window_ms):
+        is_new = entity not in known and is_expected(rule)
+        if worth_keeping(rule, after, moment.window_ms):
             known[entity] = after
         else:
             known.pop(entity, None)
-        return [after] if is_new or _differs(before, after) else []
+        return [after] if is_new or differs(before, after) else []
 
     def _readings(self, rule: Rule, at_ms: int) -> dict[Entity, Reading]:
         if isinstance(rule, RatioRule):
-            bad = self._groups(rule, rule.metric, {**rule.where, **rule.bad}, at_ms)
-            total = self._groups(rule, rule.total, rule.where, at_ms)
+            bad = self._over(rule, rule.metric, {**rule.where, **rule.bad}, at_ms)
+            total = self._over(rule, rule.total, rule.where, at_ms)
             return {entity: read_ratio(rule, bad.get(entity, []), some) for entity, some in total.items()}
-        groups = self._groups(rule, rule.metric, rule.where, at_ms)
+        groups = self._over(rule, rule.metric, rule.where, at_ms)
         if isinstance(rule, AbsenceRule):
             return {entity: Reading(Outcome.VALUE) for entity in groups}
         return {entity: read(rule, some) for entity, some in groups.items()}
 
-    def _groups(
-        self, rule: Rule, metric: str, where: Mapping[str, str], at_ms: int
-    ) -> dict[Entity, list[tuple[Kind, Combined]]]:
+    def _over(self, rule: Rule, metric: str, where: Mapping[str, str], at_ms: int) -> dict[Entity, Series]:
         """What each entity's series hold that have these dimensions, over the time that the rule looks back."""
-        span_ms = self._span_ms(rule)
-        groups: dict[Entity, list[tuple[Kind, Combined]]] = {}
+        groups = self._groups(rule, metric, where)
+        combined = ((entity, self._combined(rule, some, at_ms)) for entity, some in groups.items())
+        return {entity: some for entity, some in combined if some}
+
+    def _groups(self, rule: Rule, metric: str, where: Mapping[str, str]) -> dict[Entity, list[HeldSeries]]:
+        groups: dict[Entity, list[HeldSeries]] = {}
         for series in self._held.series(metric):
             if selects(where, series.labels):
-                combined = series.over(at_ms - span_ms, at_ms)
-                if combined is not None:
-                    groups.setdefault(canonical(entity_of(rule, series.labels)), []).append((series.kind, combined))
+                groups.setdefault(canonical(entity_of(rule, series.labels)), []).append(series)
         return groups
 
-
-def _open(state: AlertState) -> bool:
-    return state.state is not State.OK
-
-
-def _differs(before: AlertState, after: AlertState) -> bool:
-    """Whether a restart must know of it: transitions, severity, a new wait, and windows that an alert counts."""
-    if after.unsent or after.severity is not before.severity or after.since_ms != before.since_ms:
-        return True
-    if after.seen_ms != before.seen_ms or (after.sides ^ before.sides) & 1:
-        return True
-    counted = _counts(after) != _counts(before)
-    return counted and (after.state is not State.OK or before.silent_windows + after.silent_windows > 0)
-
-
-def _counts(state: AlertState) -> tuple[int, ...]:
-    return state.good_windows, state.silent_windows, state.breaches
-
-
-def _is_expected(rule: Rule) -> bool:
-    """Whether entities of a rule are known while nothing is wrong with them."""
-    return isinstance(rule, AbsenceRule) or rule.on_no_data == "firing" or rule.grace_ms > 0
-
-
-def _worth_keeping(rule: Rule, state: AlertState, window_ms: int) -> bool:
-    if state.state is not State.OK or state.sides:
-        return True
-    silent = state.silent_windows
-    if isinstance(rule, AbsenceRule) or rule.on_no_data == "firing":
-        return not forgotten(rule, silent, window_ms)
-    return silent * window_ms < rule.grace_ms
+    def _combined(self, rule: Rule, several: Iterable[HeldSeries], at_ms: int) -> Series:
+        from_ms = at_ms - self._span_ms(rule)
+        combined = ((series.kind, series.over(from_ms, at_ms)) for series in several)
+        return [(kind, one) for kind, one in combined if one is not None]

@@ -1,6 +1,6 @@
 """Rollup rows that rules may still look at, the newest version of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.combine import Combined, Identity, combine
@@ -47,6 +47,11 @@ class Held:
     def series(self, metric: str) -> Iterator[HeldSeries]:
         """Every series of a metric."""
         yield from self._metrics.get(metric, {}).values()
+
+    def labels(self, metric: str, names: Iterable[str]) -> Iterator[dict[str, str]]:
+        """Those of some series of a metric."""
+        of_metric = self._metrics.get(metric, {})
+        yield from (of_metric[name].labels for name in names if name in of_metric)
 
     def forget(self, before_ms: int) -> None:
         """Drops windows that start before a time, and series without any."""

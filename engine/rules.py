@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from engine.combine import Combined, merge
+from engine.early import anticipates
 from schemas.alerts import Outcome, Severity
 from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule, ThresholdRule
 from schemas.samples import Kind
@@ -199,4 +200,5 @@ def worst_case_delay(rule: Rule) -> str:
         added.append(f"breaches: {(rule.breaches - 1) * WINDOW_MS / 1000:g} s")
     if rule.for_ms:
         added.append(f"for: {rule.for_ms / 1000:g} s")
-    return f"fires at most {whole:g} s after the threshold is crossed ({', '.join(added)})"
+    soon = f"; mostly {(LATENESS_MS + DELIVERY_MS) / 1000:g} s after the sample" if anticipates(rule) else ""
+    return f"fires at most {whole:g} s after the threshold is crossed ({', '.join(added)}){soon}"

@@ -1,6 +1,6 @@
 """Transitions of alerts as they are published: their identity, and their sentence for a person."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from engine.rules import Judgement, Reading, held, measured
@@ -45,6 +45,13 @@ class Finding:
     judged: Judgement | None
     moment: Moment
     left_out: int = 0
+
+    def of(self, severity: Severity) -> "Finding":
+        """The same, where a critical value passes through the warning: what that was compared with."""
+        passing = severity is Severity.WARNING and self.judged and self.judged.severity is Severity.CRITICAL
+        if not passing or self.judged is None or isinstance(self.rule, AbsenceRule):
+            return self
+        return replace(self, judged=replace(self.judged, threshold=self.rule.warning))
 
 
 def transition(

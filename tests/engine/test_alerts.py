@@ -4,10 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.alerts import step
 from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
 from engine.rules import Reading, judge, read, worst_case_delay, worst_case_delay_ms
-from engine.transitions import Moment, summary
+from engine.transitions import summary
 from engine.watermarks import Watermarks
 from schemas.alerts import AlertState, Outcome, Severity, State
 from schemas.rollup_wire import Rows
@@ -309,8 +308,10 @@ def test_an_evaluation_that_the_state_already_includes_changes_nothing() -> None
     evaluator.apply_rules({"cpu": VersionedRule(1, NOW)})
     play(NOW, [60], evaluator=evaluator)
     (known,) = evaluator.firing
-    again = step(known, Reading(Outcome.VALUE, 1.0), NOW, Moment(known.evaluated_ms, 1))
-    assert (again.state, again.unsent) == (State.FIRING, [])
+    evaluator.restore([], T)
+    evaluator.add_rows(rows(1, T, ver=9))
+    assert [one.states for one in evaluator.evaluate()] == [[]]
+    assert evaluator.firing == [known]
 
 
 def test_rules_that_stay_keep_their_alerts_and_rows_stay_for_as_long_as_a_rule_looks_back() -> None:
