@@ -276,5 +276,5 @@ def _place(transition: Transition) -> tuple[int, int]:
 
 
 def _face(transition: Transition) -> tuple[object, ...]:
-    """What people would want to be told anew: another episode, an end, a worse severity."""
-    return transition.episode_ms, _standing(transition), transition.severity
+    """What people would want to be told anew: another episode, an end, a worse severity, that it goes to and fro."""
+    return transition.episode_ms, _standing(transition), transition.severity, transition.flapping

@@ -96,10 +96,12 @@ class _Plan(NamedTuple):
     Attributes:
         start_ms: The grid point before the first that is evaluated.
         born: The logs begin after it.
+        whole: They begin in the range.
     """
 
     start_ms: int
     born: bool
+    whole: bool
     rules: Timeline
     found: Sequence[history.Incarnation]
     begins: Mapping[tuple[str, int], Begin]
@@ -167,7 +169,8 @@ def _plan(config: ReplayConfig, store: Store, known: _Span) -> _Plan:
             f"no input record is known that came from {moment(from_ms)} to {moment(to_ms)}:"
             " choose another --from or --to"
         )
-    return _Plan(start_ms, known is None or known[0] > start_ms, rules, found, begins, left_out)
+    first_ms = known[0] if known is not None else start_ms + 1
+    return _Plan(start_ms, first_ms > start_ms, first_ms >= from_ms, rules, found, begins, left_out)
 
 
 def _begins(
@@ -272,7 +275,7 @@ class _Run:
     @property
     def decided_from_ms(self) -> int:
         """The grid point before the first one that is decided in the range: when its windows are complete."""
-        return 0 if self._plan.born else self._config.span[0] - self._config.fold.lateness_ms
+        return 0 if self._plan.whole else self._config.span[0] - self._config.fold.lateness_ms
 
     @property
     def decided_to_ms(self) -> int:

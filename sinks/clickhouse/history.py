@@ -39,7 +39,8 @@ WHERE startsWith(id, 'applied/') OR startsWith(id, 'rule/')
 _TRANSITION = """
 SELECT
     id, alert, rule, rule_version, CAST(entity, 'Map(String, String)'), metric, toUnixTimestamp64Milli(episode),
-    toUnixTimestamp64Milli(at), from_state, to_state, severity, revision, outcome, value, threshold, partial, summary
+    toUnixTimestamp64Milli(at), from_state, to_state, severity, revision, outcome, value, threshold, partial, summary,
+    flapping, left_out
 FROM watchkeeper_store.transitions FINAL
 """
 _BEFORE = f"""
@@ -52,7 +53,7 @@ ORDER BY at DESC, revision DESC LIMIT 1
 """
 _FIELDS = (
     *("id", "alert", "rule", "rule_version", "entity", "metric", "episode_ms", "at_ms", "from_state", "to_state"),
-    *("severity", "revision", "outcome", "value", "threshold", "partial", "summary"),
+    *("severity", "revision", "outcome", "value", "threshold", "partial", "summary", "flapping", "left_out"),
 )
 
 

@@ -197,7 +197,7 @@ def validated(adapter: TypeAdapter[Any], value: bytes | None) -> Any:
 _TRANSITION = TypeAdapter(Transition)
 TRANSITION_COLUMNS = (
     *("id", "alert", "rule", "rule_version", "entity", "metric", "episode", "at", "from_state", "to_state", "severity"),
-    *("revision", "outcome", "value", "threshold", "partial", "summary"),
+    *("revision", "outcome", "value", "threshold", "partial", "summary", "flapping", "left_out"),
 )
 
 

@@ -106,6 +106,15 @@ def test_an_alert_that_gets_worse_is_told_again() -> None:
     assert told.at(81) == ["firing 1: web-1 firing"]
 
 
+def test_that_an_alert_goes_to_and_fro_is_told_once() -> None:
+    told = Told()
+    told.at(20, changed("firing", 20))
+    told.at(21)
+    told.at(90, changed("firing", 90, flapping=True))
+    assert told.at(91) == ["firing 1: web-1 firing"]
+    assert told.at(400) == []
+
+
 def test_an_alert_that_ends_and_comes_again_between_two_notices_is_told_again() -> None:
     told = Told()
     told.at(20, changed("firing", 20))
