@@ -134,7 +134,9 @@ def _sums(parts: _Ints, amounts: _Floats) -> _Floats:
 
 def _scores(now: _Floats, expected: _Floats, sign: float) -> _Floats:
     """How much likelier each amount is under a rate of its own; 0 where it went the other way."""
-    ratio = np.divide(now, expected, out=np.ones_like(now), where=expected > 0)
-    logarithm = np.log(ratio, out=np.zeros_like(ratio), where=ratio > 0)
+    both = (now > 0) & (expected > 0)
+    # Not of their ratio, which may be more than a number can hold.
+    logarithm = np.zeros_like(now)
+    logarithm[both] = np.log(now[both]) - np.log(expected[both])
     scores: _Floats = np.where(sign * (now - expected) > 0, now * logarithm + expected - now, 0.0)
     return scores

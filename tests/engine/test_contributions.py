@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.contributions import Contribution, Leaf, contributions
@@ -83,6 +83,7 @@ def test_dimensions_with_one_value_tell_nothing() -> None:
 AMOUNTS = st.floats(0, 1e6)
 
 
+@example([("a", "x", 1.0, 2.2e-309), ("b", "x", 0.0, 0.0)], 1.0)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), AMOUNTS, AMOUNTS)), st.floats(1e-3, 1e3))
 def test_the_unit_changes_nothing(some: list[tuple[str, str, float, float]], unit: float) -> None:
     told = contributions(("p", "q"), [Leaf((p, q), now, expected) for p, q, now, expected in some])
