@@ -152,6 +152,9 @@ class EvaluateAgent:
             early = evaluator.anticipate()
             if early is not None and self._owned is owned:
                 await self._decide(early)
+            # Annotations of late data: nothing rests on them, so they are not made durable first.
+            amended = evaluator.take_amendments()
+            await self._outbox.deliver([_emission(one.alert, one.model_dump_json()) for one in amended])
             if time.monotonic() - noted_s > self._config.position_s:
                 noted_s = time.monotonic()
                 await self._note(owned, evaluator, needed.offsets(evaluator.needed_from_ms, rollups.positions), book)

@@ -1,9 +1,10 @@
 """Evaluates rules on a grid of event time, as the watermark passes it. A function of rows, marks and rules alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.alerts import anticipated, kept_closed, left_out, new_alert, step, withdrawn
+from engine.amend import LateData
 from engine.combine import Combined
 from engine.durable import differs, is_expected, is_open, worth_keeping
 from engine.early import Touched, anticipates, as_said, only_grows, said
@@ -35,12 +36,14 @@ class EvaluatorConfig:
         window_ms: Length of the windows, and distance of the grid. Rules look back over whole ones.
         laggard_ms: One that is further behind the foremost is left out.
         max_catchup_ms: Grid points that were missed for longer are not evaluated any more.
+        amend_ms: For how long late rows are held against what was decided.
     """
 
     inputs: frozenset[Input]
     window_ms: int = WINDOW_MS
     laggard_ms: int = 20_000
     max_catchup_ms: int = 3_600_000
+    amend_ms: int = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Evaluator:
         self._watermarks = Watermarks(config.inputs, laggard_ms=config.laggard_ms)
         self._held = Held()
         self._touched = Touched()
+        self._late = LateData(config.amend_ms)
         self._rules: dict[str, VersionedRule] = {}
         self._withdrawn: list[tuple[VersionedRule, str]] = []
         self._states: dict[str, dict[Entity, AlertState]] = {}
@@ -103,12 +107,28 @@ class Evaluator:
         """Drops a rule and its alerts: another evaluator owns them now."""
         self._rules.pop(rule, None)
         self._states.pop(rule, None)
+        self._late.forget(rule)
 
     def add_rows(self, rows: Rows) -> None:
         """Rows of one metric; ignored where no rule looks at it."""
-        if self.reads(rows.metric):
-            self._held.add(rows, self.needed_from_ms)
-            self._touched.note(rows, (versioned.rule for versioned in self._rules.values()))
+        if not self.reads(rows.metric):
+            return
+        looking = [one for one in self._rules.values() if rows.metric in metrics_of(one.rule)]
+        late = [
+            place
+            for one in looking
+            for place in self._late.places(rows, one.rule, one.version, self._span_ms(one.rule))
+        ]
+        before = [self._readings(one.rule, one.moment.at_ms, one.entities) for one in late]
+        self._held.add(rows, self.needed_from_ms - self._config.amend_ms)
+        self._touched.note(rows, (one.rule for one in looking))
+        for one, known in zip(late, before, strict=True):
+            after = self._readings(one.rule, one.moment.at_ms, one.entities)
+            self._late.compare(one, known, after, self._states.get(one.rule.id, {}))
+
+    def take_amendments(self) -> list[Transition]:
+        """What late rows would have changed, see `engine.amend`; each once."""
+        return self._late.take()
 
     def reads(self, metric: str) -> bool:
         """Whether a rule looks at a metric."""
@@ -159,7 +179,7 @@ class Evaluator:
             unseen = not evaluations and (known_ms is None or at_ms > known_ms + self._config.window_ms)
             evaluations.append(self._at(at_ms, complete, unseen=unseen))
         if evaluations:
-            self._held.forget(self.needed_from_ms)
+            self._held.forget(self.needed_from_ms - self._config.amend_ms)
         return evaluations
 
     def anticipate(self) -> Evaluation | None:
@@ -220,12 +240,14 @@ class Evaluator:
     def _withdraw(self, versioned: VersionedRule, why: str, at_ms: int) -> list[AlertState]:
         rule = versioned.rule
         of_rule = self._states.pop(rule.id, {})
+        self._late.forget(rule.id)
         moment = Moment(at_ms, versioned.version, window_ms=self._config.window_ms)
         ended = [withdrawn(state, rule, moment, f"rule {rule.id} {why}") for state in of_rule.values()]
         return [state for state in ended if state.unsent]
 
     def _evaluate_rule(self, versioned: VersionedRule, moment: Moment) -> list[AlertState]:
         rule = versioned.rule
+        self._late.note(rule.id, moment)
         readings = self._readings(rule, moment.at_ms)
         known = self._states.setdefault(rule.id, {})
         entities = readings.keys() | known.keys()
@@ -264,20 +286,23 @@ class Evaluator:
             known.pop(entity, None)
         return [after] if is_new or differs(before, after) else []
 
-    def _readings(self, rule: Rule, at_ms: int) -> dict[Entity, Reading]:
+    def _readings(self, rule: Rule, at_ms: int, only: Collection[Entity] | None = None) -> dict[Entity, Reading]:
         if isinstance(rule, RatioRule):
-            bad = self._over(rule, rule.metric, {**rule.where, **rule.bad}, at_ms)
-            total = self._over(rule, rule.total, rule.where, at_ms)
+            bad = self._over(rule, rule.metric, {**rule.where, **rule.bad}, at_ms, only)
+            total = self._over(rule, rule.total, rule.where, at_ms, only)
             return {entity: read_ratio(rule, bad.get(entity, []), some) for entity, some in total.items()}
-        groups = self._over(rule, rule.metric, rule.where, at_ms)
+        groups = self._over(rule, rule.metric, rule.where, at_ms, only)
         if isinstance(rule, AbsenceRule):
             return {entity: Reading(Outcome.VALUE) for entity in groups}
         return {entity: read(rule, some) for entity, some in groups.items()}
 
-    def _over(self, rule: Rule, metric: str, where: Mapping[str, str], at_ms: int) -> dict[Entity, Series]:
+    def _over(
+        self, rule: Rule, metric: str, where: Mapping[str, str], at_ms: int, only: Collection[Entity] | None
+    ) -> dict[Entity, Series]:
         """What each entity's series hold that have these dimensions, over the time that the rule looks back."""
         groups = self._groups(rule, metric, where)
-        combined = ((entity, self._combined(rule, some, at_ms)) for entity, some in groups.items())
+        chosen = groups.keys() if only is None else groups.keys() & set(only)
+        combined = ((entity, self._combined(rule, groups[entity], at_ms)) for entity in chosen)
         return {entity: some for entity, some in combined if some}
 
     def _groups(self, rule: Rule, metric: str, where: Mapping[str, str]) -> dict[Entity, list[HeldSeries]]:

@@ -116,6 +116,8 @@ class Notices:
     def take(self, transition: Transition, at_ms: int) -> None:
         """A change of an alert's state. Of alerts that never fired nothing is said."""
         known = self._told.get(transition.alert)
+        if transition.amends is not None:
+            return
         if transition.to_state is State.PENDING or (known is not None and _place(transition) <= known):
             return
         was_raised = transition.alert in self._raised

@@ -69,7 +69,9 @@ def line(transition: dict[str, Any]) -> str:
     """One line for a person."""
     at = datetime.fromtimestamp(transition["at_ms"] / 1000, tz=UTC).isoformat(timespec="seconds")
     entity = ",".join(f"{name}={value}" for name, value in sorted(transition["entity"].items())) or "-"
-    change = f"{transition['from_state']} => {transition['to_state']}"
+    # Late data that would have changed what was decided is told with the state as it stands: nothing is to be done.
+    late = bool(transition.get("amends"))
+    change = "late data" if late else f"{transition['from_state']} => {transition['to_state']}"
     return f"{at} {transition['severity']:8} {change:24} {transition['rule']} {entity} {transition.get('summary', '')}"
 
 

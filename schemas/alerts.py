@@ -39,6 +39,13 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
+class Amendment(Wire):
+    """What was decided at a time, and what would have been with data that came too late for it."""
+
+    decided: Severity = Field(strict=False, description="What was breached as it was decided.")
+    instead: Severity = Field(strict=False, description="What was breached with the late data.")
+
+
 class Transition(Wire):
     """One change of one alert's state. Keyed by `alert`; consumers drop repeats by `id`."""
 
@@ -66,6 +73,11 @@ class Transition(Wire):
     )
     left_out: Count = Field(
         default=0, description="Of the alert of a rule itself, which has no entity: how many alerts did not open."
+    )
+    amends: Amendment | None = Field(
+        default=None,
+        description="No change of state but an annotation: late data would have changed what was decided at `at_ms`. "
+        "The states before and after are that in which the alert stands now.",
     )
     summary: Annotated[str, StringConstraints(max_length=1024)] = Field(
         default="", description="One sentence for a person."

@@ -202,8 +202,10 @@ TRANSITION_COLUMNS = (
 
 
 def _transitions(record: Record, _: str) -> Iterator[Row]:
-    """A change of an alert's state."""
-    yield transition_row(validated(_TRANSITION, record.value))
+    """A change of an alert's state. What only tells of late data is none, and is not stored."""
+    one = validated(_TRANSITION, record.value)
+    if one.amends is None:
+        yield transition_row(one)
 
 
 def transition_row(one: Transition) -> Row:

@@ -84,3 +84,11 @@ def test_without_an_instance_it_ends_with_the_remedy(tmp_path: Path, monkeypatch
 
     with pytest.raises(SystemExit, match="--bootstrap"):
         running_instance()
+
+
+def test_late_data_reads_as_an_annotation_and_as_no_change() -> None:
+    amended = next(one for one in GOLDEN if one.get("amends"))
+    assert line(amended) == (
+        "2026-09-21T14:14:20+00:00 none     late data                cpu-high source=web-1"
+        " late data: system.cpu.utilization avg 0.97 above critical 0.95 on web-1; decided was none"
+    )
