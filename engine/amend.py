@@ -11,15 +11,13 @@ from hashlib import blake2b
 
 from engine.alerts import new_alert
 from engine.early import as_said
+from engine.readings import Entity
 from engine.rules import Judgement, Reading, entity_of, judge, selects
 from engine.transitions import Finding, Moment, summary, transition
 from schemas.alerts import AlertState, Amendment, Outcome, Severity, State, Transition
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Rows
 from schemas.rules import Compared, Rule
-
-Entity = tuple[tuple[str, str], ...]
-Readings = Mapping[Entity, Reading]
 
 MAX_ENTITIES = 1_000
 """So many entities of one rule are looked at for one message of rows, the first in their order."""
@@ -73,7 +71,13 @@ class LateData:
             found.append(Late(rule, moment, tuple(sorted(entities)[:MAX_ENTITIES])))
         return [one for one in found if one.entities]
 
-    def compare(self, late: Late, before: Readings, after: Readings, known: Mapping[Entity, AlertState]) -> None:
+    def compare(
+        self,
+        late: Late,
+        before: Mapping[Entity, Reading],
+        after: Mapping[Entity, Reading],
+        known: Mapping[Entity, AlertState],
+    ) -> None:
         """Annotates each entity whose verdict is another one now.
 
         Args:

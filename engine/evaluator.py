@@ -1,27 +1,21 @@
 """Evaluates rules on a grid of event time, as the watermark passes it. A function of rows, marks and rules alone."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.alerts import anticipated, kept_closed, left_out, new_alert, step, withdrawn
 from engine.amend import LateData
-from engine.combine import Combined
 from engine.durable import differs, is_expected, is_open, worth_keeping
 from engine.early import Touched, anticipates, as_said, only_grows, said
-from engine.held import Held, HeldSeries
-from engine.rules import Reading, entity_of, metrics_of, read, read_ratio, selects
+from engine.held import Held
+from engine.readings import Entity, Readings
+from engine.rules import Reading, entity_of, metrics_of, read, selects
 from engine.transitions import Moment
 from engine.watermarks import Complete, Input, Watermarks
 from schemas.alerts import AlertState, Outcome, State, Transition
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Mark, Rows
-from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule, ThresholdRule
-from schemas.samples import Kind
-
-Entity = tuple[tuple[str, str], ...]
-
-Series = list[tuple[Kind, Combined]]
-"""What each series of an entity holds over a span."""
+from schemas.rules import WINDOW_MS, Rule, ThresholdRule
 
 OF_RULE: Entity = ()
 """Where a rule groups by something: the alert of the rule itself, which tells of those that are left out."""
@@ -76,6 +70,7 @@ class Evaluator:
         self._config = config
         self._watermarks = Watermarks(config.inputs, laggard_ms=config.laggard_ms)
         self._held = Held()
+        self._readings = Readings(self._held, config.window_ms)
         self._touched = Touched()
         self._late = LateData(config.amend_ms)
         self._rules: dict[str, VersionedRule] = {}
@@ -117,13 +112,13 @@ class Evaluator:
         late = [
             place
             for one in looking
-            for place in self._late.places(rows, one.rule, one.version, self._span_ms(one.rule))
+            for place in self._late.places(rows, one.rule, one.version, self._readings.span_ms(one.rule))
         ]
-        before = [self._readings(one.rule, one.moment.at_ms, one.entities) for one in late]
+        before = [self._readings.of(one.rule, one.moment.at_ms, one.entities) for one in late]
         self._held.add(rows, self.needed_from_ms - self._config.amend_ms)
         self._touched.note(rows, (one.rule for one in looking))
         for one, known in zip(late, before, strict=True):
-            after = self._readings(one.rule, one.moment.at_ms, one.entities)
+            after = self._readings.of(one.rule, one.moment.at_ms, one.entities)
             self._late.compare(one, known, after, self._states.get(one.rule.id, {}))
 
     def take_amendments(self) -> list[Transition]:
@@ -149,13 +144,8 @@ class Evaluator:
         if self._evaluated_ms is None:
             return 0
         window_ms = self._config.window_ms
-        spans = [self._span_ms(versioned.rule) for versioned in self._rules.values()]
+        spans = [self._readings.span_ms(versioned.rule) for versioned in self._rules.values()]
         return self._evaluated_ms + window_ms - max(spans, default=window_ms)
-
-    def _span_ms(self, rule: Rule) -> int:
-        """How far back a rule looks: over whole windows."""
-        window_ms = self._config.window_ms
-        return -(-rule.over_ms // window_ms) * window_ms if isinstance(rule, Compared) else window_ms
 
     @property
     def firing(self) -> list[AlertState]:
@@ -204,12 +194,12 @@ class Evaluator:
         self, rule: ThresholdRule, entities: Iterable[Entity], moment: Moment, found: Evaluation
     ) -> None:
         known = self._states.setdefault(rule.id, {})
-        groups = self._groups(rule, rule.metric, rule.where)
+        groups = self._readings.groups(rule, rule.metric, rule.where)
         if len(groups.keys() | known.keys()) > rule.max_alerts:
             # Which of them may open is known at the grid point only.
             return
         for entity in sorted(entities):
-            series = self._combined(rule, groups[entity], moment.at_ms)
+            series = self._readings.combined(rule, groups[entity], moment.at_ms)
             before = known.get(entity) or new_alert(rule, dict(entity), moment.version)
             reading = read(rule, series)
             after = anticipated(before, reading, rule, moment) if only_grows(rule, series) else None
@@ -248,7 +238,7 @@ class Evaluator:
     def _evaluate_rule(self, versioned: VersionedRule, moment: Moment) -> list[AlertState]:
         rule = versioned.rule
         self._late.note(rule.id, moment)
-        readings = self._readings(rule, moment.at_ms)
+        readings = self._readings.of(rule, moment.at_ms)
         known = self._states.setdefault(rule.id, {})
         entities = readings.keys() | known.keys()
         if rule.group_by:
@@ -285,34 +275,3 @@ class Evaluator:
         else:
             known.pop(entity, None)
         return [after] if is_new or differs(before, after) else []
-
-    def _readings(self, rule: Rule, at_ms: int, only: Collection[Entity] | None = None) -> dict[Entity, Reading]:
-        if isinstance(rule, RatioRule):
-            bad = self._over(rule, rule.metric, {**rule.where, **rule.bad}, at_ms, only)
-            total = self._over(rule, rule.total, rule.where, at_ms, only)
-            return {entity: read_ratio(rule, bad.get(entity, []), some) for entity, some in total.items()}
-        groups = self._over(rule, rule.metric, rule.where, at_ms, only)
-        if isinstance(rule, AbsenceRule):
-            return {entity: Reading(Outcome.VALUE) for entity in groups}
-        return {entity: read(rule, some) for entity, some in groups.items()}
-
-    def _over(
-        self, rule: Rule, metric: str, where: Mapping[str, str], at_ms: int, only: Collection[Entity] | None
-    ) -> dict[Entity, Series]:
-        """What each entity's series hold that have these dimensions, over the time that the rule looks back."""
-        groups = self._groups(rule, metric, where)
-        chosen = groups.keys() if only is None else groups.keys() & set(only)
-        combined = ((entity, self._combined(rule, groups[entity], at_ms)) for entity in chosen)
-        return {entity: some for entity, some in combined if some}
-
-    def _groups(self, rule: Rule, metric: str, where: Mapping[str, str]) -> dict[Entity, list[HeldSeries]]:
-        groups: dict[Entity, list[HeldSeries]] = {}
-        for series in self._held.series(metric):
-            if selects(where, series.labels):
-                groups.setdefault(canonical(entity_of(rule, series.labels)), []).append(series)
-        return groups
-
-    def _combined(self, rule: Rule, several: Iterable[HeldSeries], at_ms: int) -> Series:
-        from_ms = at_ms - self._span_ms(rule)
-        combined = ((series.kind, series.over(from_ms, at_ms)) for series in several)
-        return [(kind, one) for kind, one in combined if one is not None]

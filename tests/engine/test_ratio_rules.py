@@ -22,6 +22,7 @@ ERRORS = RatioRule(
 )  # fmt: skip
 TWO = ERRORS.model_copy(update={"metric": "failures", "bad": {}, "of": "requests"})
 PATIENT = ERRORS.model_copy(update={"for_ms": 20_000})
+OUTCOMES = ["error", "ok", "any"]
 KindName = Literal["delta", "cumulative"]
 Window = tuple[int, int] | None
 """How many requests of a window failed, and how many were fine; None: nothing is known of it."""
@@ -36,7 +37,7 @@ def rows(metric: str, start_ms: int, counts: Mapping[str, float], *, kind: KindN
             count if kind == "delta" else 7.0, count, count, 7.0, start_ms, 7.0 + count, start_ms, count, zeros, zeros,
             0, {}, {},
         )
-        for number, (outcome, count) in enumerate(counts.items(), 1)
+        for number, (outcome, count) in ((OUTCOMES.index(each[0]), each) for each in counts.items())
     ]  # fmt: skip
     return Rows("10s.v1", 10_000, metric, "in", "e", 0, 0, found)
 
@@ -142,7 +143,7 @@ def test_what_cannot_be_is_an_error_and_what_is_told_too_early_is_not() -> None:
         evaluator.apply_rules({"errors": VersionedRule(1, TWO)})
         evaluator.add_rows(rows("failures", T, {"any": bad}))
         evaluator.add_rows(rows("requests", T, {"any": total}))
-        (found,) = evaluator._readings(TWO, T + 10_000).values()
+        (found,) = evaluator._readings.of(TWO, T + 10_000).values()
         return found
 
     assert reading(math.inf, 10).outcome is Outcome.ERROR
