@@ -1,6 +1,6 @@
 """The state machine of one alert. Time, value and rule are arguments; equal arguments give equal transitions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -108,8 +108,7 @@ def _stepped(before: AlertState, finding: Finding, silent: int) -> AlertState:
         following, sides = _Next(State.OK, Severity.NONE), 0
     elif (before.state in _RAISED or following.state in _RAISED) and flaps(before, sides, rule):
         following = _flapping(before, following)
-    after = _moved(before, following, finding)
-    return after.model_copy(update={"silent_windows": silent, "seen_ms": seen_ms, "sides": sides})
+    return _moved(before, following, finding, {"silent_windows": silent, "seen_ms": seen_ms, "sides": sides})
 
 
 def _seen_ms(before: AlertState, silent: int, rule: Rule, moment: Moment) -> int:
@@ -186,7 +185,7 @@ def _flapping(before: AlertState, following: _Next) -> _Next:
     return replace(following, state=State.FIRING, severity=worst, good_windows=good, flapping=True)
 
 
-def _moved(before: AlertState, following: _Next, finding: Finding) -> AlertState:
+def _moved(before: AlertState, following: _Next, finding: Finding, counts: Mapping[str, int]) -> AlertState:
     moment = finding.moment
     episode_ms = moment.at_ms if before.state is State.OK else before.episode_ms
     ended = following.state is State.OK
@@ -205,6 +204,7 @@ def _moved(before: AlertState, following: _Next, finding: Finding) -> AlertState
             "breaches": following.breaches if following.state is State.PENDING else 0,
             "resume": before.state if following.state is State.STALE and changed else before.resume,
             "unsent": _transitions(before, following, finding, episode_ms),
+            **counts,
         }
     )
 

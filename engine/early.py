@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 from engine.combine import Combined
-from schemas.alerts import AlertState, Transition
+from schemas.alerts import AlertState, Severity, State, Transition
 from schemas.rollup_wire import Row, Rows
 from schemas.rules import Rule, ThresholdRule
 from schemas.samples import Kind
@@ -65,6 +65,13 @@ class Touched:
 def said(state: AlertState) -> list[Transition]:
     """What was said of grid points that the state does not include yet."""
     return [one for one in state.unsent if one.at_ms > state.evaluated_ms]
+
+
+def is_worst(rule: ThresholdRule, state: AlertState) -> bool:
+    """Whether an alert is as bad as its rule can make it: nothing more can be said early."""
+    worst = Severity.CRITICAL if rule.critical is not None else Severity.WARNING
+    known = as_said(state)
+    return known.state is State.FIRING and known.severity is worst
 
 
 def as_said(state: AlertState) -> AlertState:

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from engine.alerts import anticipated, kept_closed, left_out, new_alert, step, withdrawn
 from engine.amend import LateData
 from engine.durable import differs, is_expected, is_open, worth_keeping
-from engine.early import Touched, anticipates, as_said, only_grows, said
+from engine.early import Touched, anticipates, as_said, is_worst, only_grows, said
 from engine.held import Held
 from engine.readings import Entity, Readings
 from engine.rules import Reading, entity_of, metrics_of, read, selects
 from engine.transitions import Moment
+from engine.verdicts import breaches
 from engine.watermarks import Complete, Input, Watermarks
 from schemas.alerts import AlertState, Outcome, State, Transition
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Mark, Rows
 from schemas.rules import WINDOW_MS, Rule, ThresholdRule
+
+_NO_DATA = Reading(Outcome.NO_DATA)
 
 OF_RULE: Entity = ()
 """Where a rule groups by something: the alert of the rule itself, which tells of those that are left out."""
@@ -194,11 +197,14 @@ class Evaluator:
         self, rule: ThresholdRule, entities: Iterable[Entity], moment: Moment, found: Evaluation
     ) -> None:
         known = self._states.setdefault(rule.id, {})
+        open_ended = [entity for entity in entities if entity not in known or not is_worst(rule, known[entity])]
+        if not open_ended:
+            return
         groups = self._readings.groups(rule, rule.metric, rule.where)
         if len(groups.keys() | known.keys()) > rule.max_alerts:
             # Which of them may open is known at the grid point only.
             return
-        for entity in sorted(entities):
+        for entity in sorted(open_ended):
             series = self._readings.combined(rule, groups[entity], moment.at_ms)
             before = known.get(entity) or new_alert(rule, dict(entity), moment.version)
             reading = read(rule, series)
@@ -246,11 +252,16 @@ class Evaluator:
         room = rule.max_alerts - sum(is_open(as_said(known[entity])) for entity in known.keys() & entities)
         changed: list[AlertState] = []
         beyond: list[AlertState] = []
+        knows_all = is_expected(rule)
         for entity in sorted(entities):
+            reading = readings.get(entity, _NO_DATA)
+            if entity not in known and not knows_all and not breaches(rule, reading, moment):
+                # Most entities most of the time: nothing is known of them, and nothing is to be.
+                continue
             before = known.get(entity) or new_alert(rule, dict(entity), versioned.version)
             if moment.at_ms <= before.evaluated_ms:
                 continue
-            after = step(before, readings.get(entity, Reading(Outcome.NO_DATA)), rule, moment)
+            after = step(before, reading, rule, moment)
             opened = is_open(after) - is_open(as_said(before))
             if opened > max(room, 0):
                 beyond.append(after)

@@ -34,6 +34,12 @@ def verdict(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgem
     return Judgement(worst, good=False, threshold=None)
 
 
+def breaches(rule: Rule, reading: Reading, moment: Moment) -> bool:
+    """Whether a reading of an entity that has data is beyond a threshold."""
+    judged = verdict(rule, reading, 0, moment)
+    return judged is not None and judged.severity is not Severity.NONE
+
+
 def _effect(rule: Compared, outcome: Outcome) -> str:
     """What the rule says of an evaluation that gives no value."""
     if outcome is Outcome.NO_DATA:
