@@ -76,10 +76,9 @@ def is_worst(rule: ThresholdRule, state: AlertState) -> bool:
 
 def as_said(state: AlertState) -> AlertState:
     """The alert as people know it, who have heard what was said early."""
-    early = said(state)
-    if not early:
+    last = state.unsent[-1] if state.unsent else None
+    if last is None or last.at_ms <= state.evaluated_ms:
         return state
-    last = early[-1]
     return state.model_copy(
         update={
             "state": last.to_state,

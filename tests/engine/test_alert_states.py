@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
@@ -54,7 +54,9 @@ def test_a_limit_that_is_lowered_ends_no_alert(of: Rule) -> None:
     evaluator = of_rule(of)
     play_hosts(of, dict.fromkeys(HOSTS, values), evaluator=evaluator)
     assert len(evaluator.firing) == 4
-    play_hosts(rule(of, max_alerts=1), dict.fromkeys(HOSTS, values[-1:]), evaluator=evaluator, first=len(values))
+    evaluator.apply_rules({of.id: VersionedRule(2, rule(of, max_alerts=1))})
+    found = play_hosts(of, dict.fromkeys(HOSTS, values[-1:]), evaluator=evaluator, first=len(values))
+    assert transitions(found) == []
     assert len(evaluator.firing) == 4
 
 
@@ -239,6 +241,7 @@ SOME = st.lists(st.sampled_from([1.0, 49.0, 60.0, 120.0, None]), min_size=25, ma
 
 
 @given(st.sampled_from(CHOICES), SOME, SOME, st.integers(1, 24))
+@example(CHOICES[3], [1.0, 1.0, None, None, None, 60.0, 60.0], [None] * 7, 5)
 def test_a_restart_at_any_grid_point_gives_the_same_transitions(
     of: Rule, one: Values, other: Values, split: int
 ) -> None:
