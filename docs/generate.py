@@ -27,7 +27,15 @@ from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS  
 from schemas.records import MAX_RECORD_BYTES  # noqa: E402
 from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS  # noqa: E402
 from schemas.routes import RouteSettings  # noqa: E402
-from schemas.rules import WINDOW_MS, AbsenceRule, RatioRule, ThresholdRule  # noqa: E402
+from schemas.rules import (  # noqa: E402
+    WINDOW_MS,
+    AbsenceRule,
+    ChangeRule,
+    ForecastRule,
+    OutlierRule,
+    RatioRule,
+    ThresholdRule,
+)
 from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
 from sinks.notify.receivers.settings import (  # noqa: E402
@@ -176,7 +184,7 @@ def _rule_default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
-    if value in ("", None, {}, []):
+    if value in ("", None, {}, [], ()):
         return ""
     if isinstance(value, SecretStr):
         return f"`{value.get_secret_value()}`"
@@ -230,6 +238,9 @@ def documents() -> dict[Path, str]:
         "rule-fields": rule_fields(ThresholdRule, shared=True),
         "threshold-fields": rule_fields(ThresholdRule, shared=False),
         "ratio-fields": rule_fields(RatioRule, shared=False),
+        "change-fields": rule_fields(ChangeRule, shared=False),
+        "outlier-fields": rule_fields(OutlierRule, shared=False),
+        "forecast-fields": rule_fields(ForecastRule, shared=False),
         "absence-fields": rule_fields(AbsenceRule, shared=False),
         "route-fields": file_fields(RouteSettings, RouteSettings.model_fields),
         "receiver-fields": file_fields(WebhookSettings, ("name", "fallback", "send_resolved", "timeout_s", "at_once")),

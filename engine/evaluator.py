@@ -228,8 +228,10 @@ class Evaluator:
             changed += self._withdraw(versioned, why, at_ms)
         self._withdrawn = []
         for versioned in self._rules.values():
-            moment = Moment(at_ms, versioned.version, complete.partial, unseen, self._config.window_ms)
-            changed += self._evaluate_rule(versioned, moment)
+            every_ms = max(versioned.rule.every_ms, self._config.window_ms)
+            if at_ms % every_ms < self._config.window_ms:
+                moment = Moment(at_ms, versioned.version, complete.partial, unseen, every_ms)
+                changed += self._evaluate_rule(versioned, moment)
         self._evaluated_ms = at_ms
         return Evaluation(at_ms, complete.partial, changed, [one for state in changed for one in state.unsent])
 

@@ -21,6 +21,12 @@ class HeldSeries:
         inside = [rows.items() for start, rows in self.windows.items() if from_ms <= start < to_ms]
         return combine(pair for rows in inside for pair in rows)
 
+    def each(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Combined]]:
+        """Each window that starts in `[from_ms, to_ms)`."""
+        for start_ms, rows in self.windows.items():
+            if from_ms <= start_ms < to_ms and (combined := combine(rows.items())) is not None:
+                yield start_ms, combined
+
 
 class Held:
     """Rows by metric and series."""

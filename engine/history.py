@@ -117,7 +117,7 @@ def states_at(transitions: Iterable[Transition], at_ms: int, *, window_ms: int) 
 
 def look_back_ms(rules: Iterable[Rule], window_ms: int) -> int:
     """How far before an evaluation time the rows lie that these rules look at."""
-    return max([window_ms, *(rule.over_ms for rule in rules if isinstance(rule, Compared))])
+    return max([window_ms, *(rule.reach_ms for rule in rules if isinstance(rule, Compared))])
 
 
 def warm_up_ms(rules: Iterable[Rule], window_ms: int) -> int:
@@ -127,8 +127,9 @@ def warm_up_ms(rules: Iterable[Rule], window_ms: int) -> int:
         if isinstance(rule, AbsenceRule):
             held = [rule.after_ms]
         else:
-            held = [rule.for_ms, rule.stale_after_ms, rule.windows * window_ms]
-        flaps_ms = rule.flap_windows * window_ms if rule.flap_start else 0
-        spans += [*held, rule.good_windows * window_ms, rule.keep_firing_for_ms, rule.grace_ms, flaps_ms]
+            held = [rule.for_ms, rule.stale_after_ms, rule.windows * max(window_ms, rule.every_ms)]
+        each_ms = max(window_ms, rule.every_ms)
+        flaps_ms = rule.flap_windows * each_ms if rule.flap_start else 0
+        spans += [*held, rule.good_windows * each_ms, rule.keep_firing_for_ms, rule.grace_ms, flaps_ms]
     longest = min(max(spans) + window_ms, max(MAX_WARM_UP_MS, 6 * window_ms))
     return -(-longest // window_ms) * window_ms

@@ -1,13 +1,16 @@
 """What rules read of held rows: by entity, over the time that they look back."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import assert_never
 
-from engine.combine import Combined
+from engine.combine import Combined, merge
+from engine.forecast import level, read_forecast
 from engine.held import Held, HeldSeries
-from engine.rules import Reading, entity_of, read, read_ratio, selects
+from engine.outliers import read_outliers
+from engine.rules import Reading, aggregated, entity_of, read, read_change, read_ratio, selects
 from schemas.alerts import Outcome
 from schemas.dimensions import canonical
-from schemas.rules import AbsenceRule, Compared, RatioRule, Rule
+from schemas.rules import AbsenceRule, ChangeRule, Compared, ForecastRule, OutlierRule, RatioRule, Rule, ThresholdRule
 from schemas.samples import Kind
 
 Entity = tuple[tuple[str, str], ...]
@@ -29,19 +32,52 @@ class Readings:
 
     def span_ms(self, rule: Rule) -> int:
         """How far back a rule looks: over whole windows."""
-        window_ms = self._window_ms
-        return -(-rule.over_ms // window_ms) * window_ms if isinstance(rule, Compared) else window_ms
+        return self._whole_ms(rule.reach_ms) if isinstance(rule, Compared) else self._window_ms
+
+    def _whole_ms(self, span_ms: int) -> int:
+        return -(-span_ms // self._window_ms) * self._window_ms
 
     def of(self, rule: Rule, at_ms: int, only: Collection[Entity] | None = None) -> dict[Entity, Reading]:
         """What a rule reads at a time of each entity that has data, or of some of them."""
-        if isinstance(rule, RatioRule):
-            bad = self._over(rule, rule.metric, {**rule.where, **rule.bad}, at_ms, only)
-            total = self._over(rule, rule.total, rule.where, at_ms, only)
-            return {entity: read_ratio(rule, bad.get(entity, []), some) for entity, some in total.items()}
-        groups = self._over(rule, rule.metric, rule.where, at_ms, only)
-        if isinstance(rule, AbsenceRule):
-            return {entity: Reading(Outcome.VALUE) for entity in groups}
-        return {entity: read(rule, some) for entity, some in groups.items()}
+        match rule:
+            case ThresholdRule():
+                some = self._over(rule, rule.metric, rule.where, at_ms, only)
+                return {entity: read(rule, series) for entity, series in some.items()}
+            case AbsenceRule():
+                groups = self._over(rule, rule.metric, rule.where, at_ms, only)
+                return {entity: Reading(Outcome.VALUE) for entity in groups}
+            case RatioRule():
+                bad = self._over(rule, rule.metric, {**rule.where, **rule.bad}, at_ms, only)
+                total = self._over(rule, rule.total, rule.where, at_ms, only)
+                return {entity: read_ratio(rule, bad.get(entity, []), some) for entity, some in total.items()}
+            case ChangeRule():
+                before = self._over(rule, rule.metric, rule.where, at_ms - self._whole_ms(rule.ago_ms), only)
+                now = self._over(rule, rule.metric, rule.where, at_ms, only)
+                return {entity: read_change(rule, some, before.get(entity, [])) for entity, some in now.items()}
+            case OutlierRule():
+                every = self._over(rule, rule.metric, rule.where, at_ms, None)
+                found = read_outliers(rule, {entity: aggregated(rule, some) for entity, some in every.items()})
+                return found if only is None else {entity: found[entity] for entity in found.keys() & set(only)}
+            case ForecastRule():
+                return self._forecasts(rule, at_ms, only)
+            case _:
+                assert_never(rule)
+
+    def _forecasts(self, rule: ForecastRule, at_ms: int, only: Collection[Entity] | None) -> dict[Entity, Reading]:
+        groups = self.groups(rule, rule.metric, rule.where)
+        chosen = groups.keys() if only is None else groups.keys() & set(only)
+        from_ms, window_ms = at_ms - self.span_ms(rule), self._window_ms
+        found = {}
+        for entity in chosen:
+            windows: dict[int, Combined] = {}
+            for series in groups[entity]:
+                for start_ms, one in series.each(from_ms, at_ms):
+                    windows[start_ms] = merge(windows[start_ms], one) if start_ms in windows else one
+            points = [((start + window_ms) / 1000, level(rule.aggregate, windows[start])) for start in sorted(windows)]
+            span_s = (at_ms - from_ms) / 1000
+            if points:
+                found[entity] = read_forecast(rule, points, now_s=at_ms / 1000, span_s=span_s)
+        return found
 
     def groups(self, rule: Rule, metric: str, where: Mapping[str, str]) -> dict[Entity, list[HeldSeries]]:
         """The series that have these dimensions, by entity."""
@@ -52,8 +88,8 @@ class Readings:
         return groups
 
     def combined(self, rule: Rule, several: Iterable[HeldSeries], at_ms: int) -> Series:
-        """What several series hold over the time that the rule looks back, those left out that hold nothing."""
-        from_ms = at_ms - self.span_ms(rule)
+        """What several series hold over the time that the rule looks at, those left out that hold nothing."""
+        from_ms = at_ms - (self._whole_ms(rule.over_ms) if isinstance(rule, Compared) else self._window_ms)
         combined = ((series.kind, series.over(from_ms, at_ms)) for series in several)
         return [(kind, one) for kind, one in combined if one is not None]
 

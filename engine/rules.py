@@ -8,7 +8,17 @@ from statistics import NormalDist
 from engine.combine import Combined, merge
 from engine.early import anticipates
 from schemas.alerts import Outcome, Severity
-from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule, ThresholdRule
+from schemas.rules import (
+    WINDOW_MS,
+    AbsenceRule,
+    ChangeRule,
+    Compared,
+    ForecastRule,
+    OutlierRule,
+    RatioRule,
+    Rule,
+    ThresholdRule,
+)
 from schemas.samples import Kind
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -63,7 +73,11 @@ def read(rule: ThresholdRule, series: Sequence[tuple[Kind, Combined]]) -> Readin
     """The rule's aggregate over the series of one entity, each combined over the windows that the rule looks at."""
     if not series:
         return Reading(Outcome.NO_DATA)
-    value = _aggregate(rule, series)
+    return reading_of(aggregated(rule, series))
+
+
+def reading_of(value: float | None) -> Reading:
+    """A value, if it is one."""
     if value is None:
         return Reading(Outcome.UNDEFINED)
     if not math.isfinite(value):
@@ -71,7 +85,26 @@ def read(rule: ThresholdRule, series: Sequence[tuple[Kind, Combined]]) -> Readin
     return Reading(Outcome.VALUE, rounded(value))
 
 
-def _aggregate(rule: ThresholdRule, series: Sequence[tuple[Kind, Combined]]) -> float | None:
+def read_change(
+    rule: ChangeRule, now: Sequence[tuple[Kind, Combined]], before: Sequence[tuple[Kind, Combined]]
+) -> Reading:
+    """How the rule's aggregate changed: without anything before, or as a part of nothing, it is undefined.
+
+    Args:
+        now: At least one series.
+    """
+    value, was = aggregated(rule, now), aggregated(rule, before) if before else None
+    if value is None or was is None:
+        return Reading(Outcome.UNDEFINED)
+    if abs(value - was) < rule.at_least:
+        return Reading(Outcome.VALUE, 1.0 if rule.by == "ratio" else 0.0)
+    if rule.by == "difference":
+        return reading_of(value - was)
+    return reading_of(value / was if was else None)
+
+
+def aggregated(rule: ThresholdRule | ChangeRule | OutlierRule, series: Sequence[tuple[Kind, Combined]]) -> float | None:
+    """A rule's aggregate of some series, at least one; None: it is undefined."""
     name = rule.aggregate
     if name in QUANTILES:
         return _merged(series).quantile(QUANTILES[name])
@@ -164,10 +197,15 @@ def _beyond(rule: Compared, value: float, threshold: float) -> bool:
 
 def measured(rule: Compared) -> str:
     """What a rule compares, in a few words."""
-    if isinstance(rule, ThresholdRule):
-        return f"{rule.metric} {rule.aggregate}"
-    only = ", ".join(f"{name}={value}" for name, value in rule.bad.items())
-    return f"{rule.metric}{f' with {only}' if only else ''} of {rule.total}"
+    if isinstance(rule, RatioRule):
+        only = ", ".join(f"{name}={value}" for name, value in rule.bad.items())
+        return f"{rule.metric}{f' with {only}' if only else ''} of {rule.total}"
+    aggregate = f"{rule.metric} {rule.aggregate}"
+    if isinstance(rule, ChangeRule):
+        return f"{aggregate}, {rule.by} to {rule.ago_ms / 1000:g} s ago,"
+    if isinstance(rule, OutlierRule):
+        return f"{aggregate}, in deviations from its peers,"
+    return f"time until {aggregate} is {rule.limit:g}, in seconds," if isinstance(rule, ForecastRule) else aggregate
 
 
 def held(rule: Compared) -> str:
@@ -182,13 +220,13 @@ def worst_case_delay_ms(rule: Rule) -> int:
     if isinstance(rule, AbsenceRule):
         own = rule.after_ms
     else:
-        own = rule.over_ms - WINDOW_MS + rule.for_ms + (rule.breaches - 1) * WINDOW_MS
-    return WINDOW_MS + LATENESS_MS + DELIVERY_MS + own
+        own = rule.over_ms - WINDOW_MS + rule.for_ms + (rule.breaches - 1) * rule.every_ms
+    return rule.every_ms + LATENESS_MS + DELIVERY_MS + own
 
 
 def worst_case_delay(rule: Rule) -> str:
     """The same as a sentence, with what the rule itself adds."""
-    pipeline = (WINDOW_MS + LATENESS_MS + DELIVERY_MS) / 1000
+    pipeline = (rule.every_ms + LATENESS_MS + DELIVERY_MS) / 1000
     whole = worst_case_delay_ms(rule) / 1000
     if isinstance(rule, AbsenceRule):
         own = f"{pipeline:g} s, after: {rule.after_ms / 1000:g} s"
@@ -197,7 +235,7 @@ def worst_case_delay(rule: Rule) -> str:
     if rule.over_ms > WINDOW_MS:
         added.append(f"over: {(rule.over_ms - WINDOW_MS) / 1000:g} s more")
     if rule.breaches > 1:
-        added.append(f"breaches: {(rule.breaches - 1) * WINDOW_MS / 1000:g} s")
+        added.append(f"breaches: {(rule.breaches - 1) * rule.every_ms / 1000:g} s")
     if rule.for_ms:
         added.append(f"for: {rule.for_ms / 1000:g} s")
     soon = f"; mostly {(LATENESS_MS + DELIVERY_MS) / 1000:g} s after the sample" if anticipates(rule) else ""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from engine.forecast import MAX_LEFT_S
 from engine.rules import Judgement, Reading, held, measured
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
-from schemas.rules import WINDOW_MS, AbsenceRule, Rule
+from schemas.rules import WINDOW_MS, AbsenceRule, ForecastRule, Rule
 
 _WITHOUT_VALUE = {
     Outcome.NO_DATA: "there is no data",
@@ -143,8 +144,23 @@ def summary(
     if value is None or threshold is None:
         without = _WITHOUT_VALUE.get(outcome)
         return f"{rule.metric} of {who}: {state}{f', {without}' if without else ''}"
+    if isinstance(rule, ForecastRule):
+        return _forecast(rule, who, value)
     told = f"{measured(rule)} {value:.6g}"
     if state in (State.OK, State.RECOVERING):
         return f"{told} is back from {rule.direction} {threshold:g} on {who}"
     how_long = held(rule) if state is State.FIRING else ""
     return f"{told} {rule.direction} {severity} {threshold:g}{how_long} on {who}"
+
+
+def _forecast(rule: ForecastRule, who: str, left_s: float) -> str:
+    if left_s >= MAX_LEFT_S:
+        return f"{rule.metric} of {who} is not on its way to {rule.limit:g}"
+    return f"{rule.metric} of {who} reaches {rule.limit:g} in about {_span(left_s)}"
+
+
+def _span(seconds: float) -> str:
+    for unit_s, unit in ((86_400, "days"), (3_600, "h")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.1f} {unit}"
+    return f"{seconds / 60:.0f} min"

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.dimensions import Name
+from schemas.durations import Duration
 from schemas.matchers import Matcher, parse_matcher
 from schemas.notifications import ReceiverName
 from schemas.records import Wire
-from schemas.rules import Duration
 
 MAX_DEPTH = 16
 

@@ -1,38 +1,17 @@
 """Rules, as people write them in YAML and as they travel on topic `control`."""
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.alerts import RuleId, Severity
 from schemas.dimensions import Dimensions, Name
+from schemas.durations import Duration, duration_ms
 from schemas.records import Finite, MetricName, Wire
 
 WINDOW_MS = 10_000
 """Length of a rollup window, and distance of the evaluation grid."""
 
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"^(\d{1,9})(ms|s|m|h|d)$")
-
-
-def duration_ms(text: object) -> object:
-    """`"90s"`, `"2m"`, `"1h"` as milliseconds; integers pass as milliseconds already."""
-    if not isinstance(text, str):
-        return text
-    match = _DURATION.match(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no duration; write a whole number and ms, s, m, h or d, such as 90s")
-    return int(match[1]) * _UNITS_MS[match[2]]
-
-
-def duration(milliseconds: int) -> str:
-    """The shortest text that `duration_ms` reads as so many milliseconds."""
-    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if milliseconds % _UNITS_MS[unit] == 0)
-    return f"{milliseconds // _UNITS_MS[unit]}{unit}" if milliseconds else "0s"
-
-
-Duration = Annotated[int, BeforeValidator(duration_ms), Field(ge=0, le=31 * 86_400_000)]
 Summary = Annotated[str, StringConstraints(max_length=512)]
 
 
@@ -72,6 +51,11 @@ class _Rule(Wire):
     )
     enabled: bool = Field(default=True, description="A rule that is off ends its alerts.")
 
+    @property
+    def every_ms(self) -> int:
+        """Distance of the grid points at which the rule is evaluated."""
+        return WINDOW_MS
+
 
 class _ComparedRule(_Rule):
     over_ms: Duration = Field(default=WINDOW_MS, alias="over", description="How far back the rule looks.")
@@ -105,6 +89,11 @@ class _ComparedRule(_Rule):
         description="What a result does that is no finite number: it changes nothing, or counts as beyond (`firing`).",
     )
 
+    @property
+    def reach_ms(self) -> int:
+        """How far back the rule looks."""
+        return self.over_ms
+
     @model_validator(mode="after")
     def _has_a_threshold(self) -> Self:
         if self.warning is None and self.critical is None:
@@ -124,13 +113,14 @@ class _ComparedRule(_Rule):
                 raise ValueError(f"critical must lie {direction} warning")
 
 
+Aggregate = Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"]
+
+
 class ThresholdRule(_ComparedRule):
     """Fires when an aggregate of a metric stays beyond a threshold."""
 
     kind: Literal["threshold"] = Field(default="threshold", description="`threshold`.")
-    aggregate: Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"] = (
-        Field(default="avg", description="What of the values of all series of an alert is compared.")
-    )
+    aggregate: Aggregate = Field(default="avg", description="What of the values of all series of an alert is compared.")
     direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
 
     @model_validator(mode="after")
@@ -176,6 +166,105 @@ class RatioRule(_ComparedRule):
         return "above"
 
 
+class ChangeRule(_ComparedRule):
+    """Fires when an aggregate of a metric is another one than it was a while ago."""
+
+    kind: Literal["change"] = Field(description="`change`.")
+    aggregate: Aggregate = Field(default="avg", description="What of the values of all series of an alert is compared.")
+    ago_ms: Annotated[Duration, Field(ge=WINDOW_MS, le=3_600_000, multiple_of=WINDOW_MS)] = Field(
+        alias="ago", description="With how long before it is compared, 10s to 1h."
+    )
+    by: Literal["difference", "ratio"] = Field(
+        default="difference", description="What is held against a threshold: the difference, or the ratio to before."
+    )
+    at_least: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="A change by less than so much is none, whatever the ratio."
+    )
+    direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
+
+    @property
+    def reach_ms(self) -> int:
+        """How far back the rule looks."""
+        return self.over_ms + self.ago_ms
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        self._require_order(self.direction)
+        return self
+
+
+class OutlierRule(_ComparedRule):
+    """Fires when an entity is unlike the others of its rule."""
+
+    kind: Literal["outlier"] = Field(description="`outlier`.")
+    aggregate: Aggregate = Field(default="avg", description="What of the values of all series of an alert is compared.")
+    peers_by: tuple[Name, ...] = Field(
+        default=(), strict=False, max_length=8, description="Compared are those that share these dimensions; none: all."
+    )
+    min_peers: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        default=5, description="Where there are fewer others, nothing is said."
+    )
+    floor: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="A deviation is no less than this, however alike the others are."
+    )
+    floor_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.05, description="Nor less than this part of their median."
+    )
+    side: Literal["above", "below", "both"] = Field(default="both", description="On which side of them it is bad.")
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        self._require_order("above")
+        if not set(self.peers_by) <= set(self.group_by):
+            raise ValueError("peers_by must be some of group_by")
+        return self
+
+    @property
+    def direction(self) -> Literal["above"]:
+        """As of a threshold: of deviations."""
+        return "above"
+
+
+def _seconds(value: object) -> object:
+    milliseconds = duration_ms(value)
+    return milliseconds / 1000 if isinstance(value, str) and isinstance(milliseconds, int) else value
+
+
+class ForecastRule(_ComparedRule):
+    """Fires when a metric that moves steadily will reach a limit soon."""
+
+    kind: Literal["forecast"] = Field(description="`forecast`.")
+    aggregate: Literal["avg", "min", "max", "last"] = Field(
+        default="last", description="What of the values of each window is looked at."
+    )
+    limit: Finite = Field(description="What must not be reached.")
+    toward: Literal["above", "below"] = Field(default="above", description="From which side: `above` fills.")
+    over_ms: Annotated[Duration, Field(ge=600_000, le=6 * 3_600_000)] = Field(
+        default=3_600_000, alias="over", description="How far back the rule looks, 10m to 6h."
+    )
+    warning: Annotated[Finite | None, BeforeValidator(_seconds)] = Field(
+        default=None, description="A warning, if it will be reached within this; this or `critical` must be given."
+    )
+    critical: Annotated[Finite | None, BeforeValidator(_seconds)] = Field(
+        default=None, description="Critical, if it will be reached within this."
+    )
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        self._require_order(self.direction)
+        return self
+
+    @property
+    def every_ms(self) -> int:
+        """A trend of an hour is no other one ten seconds later, and it costs something to find it."""
+        return 60_000
+
+    @property
+    def direction(self) -> Literal["below"]:
+        """As of a threshold: of the time that is left."""
+        return "below"
+
+
 class AbsenceRule(_Rule):
     """Fires when an entity that has been seen sends nothing any more."""
 
@@ -189,11 +278,13 @@ class AbsenceRule(_Rule):
     severity: Severity = Field(default=Severity.CRITICAL, strict=False, description="Severity of the alert.")
 
 
-Compared = ThresholdRule | RatioRule
+Compared = ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule
 """Kinds whose value is held against thresholds."""
 
-Rule = Annotated[ThresholdRule | RatioRule | AbsenceRule, Field(discriminator="kind")]
-KINDS = ("threshold", "ratio", "absence")
+Rule = Annotated[
+    ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule | AbsenceRule, Field(discriminator="kind")
+]
+KINDS = ("threshold", "ratio", "change", "outlier", "forecast", "absence")
 
 
 class RuleFile(Wire):

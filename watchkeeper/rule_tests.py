@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Field
 
 from engine.trial import Given, play
 from schemas.alerts import Severity, State, Transition
+from schemas.durations import Duration
 from schemas.records import Wire
-from schemas.rules import WINDOW_MS, AbsenceRule, Duration, Rule
+from schemas.rules import WINDOW_MS, AbsenceRule, Rule
 from watchkeeper.rules_file import load_rules
 from watchkeeper.yaml_file import Form, Place, parse, read
 

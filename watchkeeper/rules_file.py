@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from schemas.alerts import Severity
-from schemas.rules import KINDS, AbsenceRule, Rule, RuleFile, duration
+from schemas.durations import duration
+from schemas.rules import KINDS, AbsenceRule, Rule, RuleFile
 from watchkeeper.yaml_file import Form, Place, parse, read
 
 FORM = Form(page="docs/rules.md", part="rule", kinds=KINDS)

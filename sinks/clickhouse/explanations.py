@@ -7,7 +7,7 @@ from connect.clickhouse import Store
 from engine.contributions import MAX_LEAVES, Contribution, Leaf, contributions
 from engine.history import timeline
 from schemas.alerts import Transition
-from schemas.rules import WINDOW_MS, AbsenceRule, Compared, RatioRule, Rule
+from schemas.rules import WINDOW_MS, ChangeRule, RatioRule, Rule, ThresholdRule
 from sinks.clickhouse import history
 
 BEFORE_MS = 3_600_000
@@ -60,6 +60,10 @@ ORDER BY created_at DESC
 """
 
 
+Blamable = ThresholdRule | RatioRule | ChangeRule
+"""Kinds whose value is made of what happened in parts."""
+
+
 class Episode(NamedTuple):
     """An earlier time at which the same alert was raised."""
 
@@ -74,7 +78,7 @@ class Explanation(NamedTuple):
     Attributes:
         transition: The one that is explained: the last that raised it.
         rule: As it was in force then; None: it is not known.
-        blamed: What is most unlike the hour before, the most telling first; empty where nothing is, or of absence.
+        blamed: What is most unlike the hour before, the most telling first; empty where nothing is.
         past: Earlier episodes of the last 30 days, the newest first.
         query: SQL that shows the data.
     """
@@ -99,13 +103,13 @@ def explain(store: Store, transition: Transition) -> Explanation:
     return Explanation(
         transition=transition,
         rule=rule,
-        blamed=blamed(store, rule, transition) if rule is not None and not isinstance(rule, AbsenceRule) else [],
+        blamed=blamed(store, rule, transition) if isinstance(rule, ThresholdRule | RatioRule | ChangeRule) else [],
         past=[Episode(*row) for row in past],
         query=query(transition, rule),
     )
 
 
-def blamed(store: Store, rule: Compared, transition: Transition) -> list[Contribution]:
+def blamed(store: Store, rule: Blamable, transition: Transition) -> list[Contribution]:
     """What of the alert's data is most unlike the hour before its episode. Raises as `explain`."""
     amount, whole = _measured(rule)
     bad = dict(rule.bad) if isinstance(rule, RatioRule) else {}
@@ -133,7 +137,7 @@ def blamed(store: Store, rule: Compared, transition: Transition) -> list[Contrib
     return contributions(names, leaves, direction=rule.direction)
 
 
-def _measured(rule: Compared) -> tuple[str, str]:
+def _measured(rule: Blamable) -> tuple[str, str]:
     """What of a row is added up, and what it is a part of; nothing where the time that passed tells what to expect."""
     if isinstance(rule, RatioRule):
         return "ifNull(increase, sum)", "ifNull(increase, sum)"

@@ -33,7 +33,10 @@ GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"
         ),
         (
             f"{HEAD}- id: a\n  metric: m\n",
-            ["f:3: rules.0: say which kind of rule it is: kind: threshold, kind: ratio, or kind: absence"],
+            [
+                "f:3: rules.0: say which kind of rule it is: kind: threshold, kind: ratio, kind: change, kind: outlier,"
+                " kind: forecast, or kind: absence"
+            ],
         ),
         (
             f"{HEAD}- id: a\n  kind: ratio\n  metric: m\n  warning: 2\n  bad: 7\n",

@@ -9,9 +9,9 @@ from typing import Any
 from connect.clickhouse import Store
 from engine.silences import Calendar
 from schemas.control import Maintenance, Silence
+from schemas.durations import duration_ms
 from schemas.errors import BadSettings
 from schemas.matchers import Matcher, matches
-from schemas.rules import duration_ms
 from watchkeeper import addresses, control, silencing
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.silencing import Hidden
