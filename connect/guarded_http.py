@@ -23,6 +23,8 @@ from schemas.errors import PermanentError, TransientError
 MAX_ANSWER_BYTES = 65_536
 MAX_URL_CHARS = 4_096
 MAX_RETRY_AFTER_S = 3_600.0
+MIN_SECRET_CHARS = 6
+"""Shorter parts of a URL are no secrets, but words that an answer may hold by chance."""
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request may succeed later; so may all others of 500 and more."""
 
@@ -150,7 +152,7 @@ class GuardedHttp:
             raise PermanentError(f"the URL cannot be posted to: {host!r} is no host") from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TransientError(f"{host} was not reached: {_told(error)}") from None
-        return _judged(host, answer, retry_after)
+        return _judged(target, answer, retry_after)
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -159,7 +161,13 @@ class GuardedHttp:
                 resolver=_CheckedResolver(self._addresses, system), use_dns_cache=False, limit=32
             )
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector,
+                timeout=self._timeout,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # A small answer may unpack to a huge one.
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
             )
         return self._session
 
@@ -199,16 +207,27 @@ def _told(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _judged(host: str, answer: Answer, retry_after: str) -> Answer:
+def _judged(target: URL, answer: Answer, retry_after: str) -> Answer:
     if 200 <= answer.status < 300:
         return answer
-    said = answer.body[:200].decode("utf-8", "replace").strip()
+    host = target.raw_host or ""
+    said = _without_url(answer.body.decode("utf-8", "replace"), target)[:200].strip()
     sentence = f"{host} answers {answer.status}{f': {said}' if said else ''}"
     if answer.status in _PASSING or answer.status >= 500:
         raise TransientError(sentence, retry_after_s=_seconds(retry_after))
     if 300 <= answer.status < 400:
         raise PermanentError(f"{host} answers {answer.status}, and redirects are not followed: give the URL itself")
     raise PermanentError(sentence)
+
+
+def _without_url(said: str, target: URL) -> str:
+    """Servers repeat what they were asked for ("Cannot POST /..."), whole or in parts."""
+    parts = {target.raw_path_qs, target.raw_path, target.path, target.raw_query_string, target.query_string}
+    parts |= {*target.raw_parts, *target.parts, *target.query.values()}
+    for part in sorted(parts, key=len, reverse=True):
+        if len(part) >= MIN_SECRET_CHARS:
+            said = said.replace(part, "***")
+    return said
 
 
 def _seconds(retry_after: str) -> float:
@@ -223,7 +242,7 @@ def _seconds(retry_after: str) -> float:
 def _is_date(text: str) -> bool:
     try:
         parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     return True
 

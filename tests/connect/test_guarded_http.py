@@ -1,5 +1,6 @@
 """Where an HTTP request may lead: addresses in all their disguises."""
 
+import gzip
 import socket
 
 import pytest
@@ -167,7 +168,11 @@ async def test_what_a_server_answers_is_permanent_or_passes(
 
 @pytest.mark.parametrize(
     ("header", "wait_s"),
-    [("", 1.0), ("0", 1.0), ("1e9", 3_600.0), ("nan", 1.0), ("soon", 1.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 30.0)],
+    [
+        *(("", 1.0), ("0", 1.0), ("1e9", 3_600.0), ("nan", 1.0), ("soon", 1.0)),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 30.0),
+        ("Wed, 21 Oct 99999999999999999999999 07:28:00 GMT", 1.0),
+    ],
 )
 @pytest.mark.asyncio
 async def test_how_long_a_server_wants_us_to_wait_is_bounded(header: str, wait_s: float) -> None:
@@ -178,6 +183,26 @@ async def test_how_long_a_server_wants_us_to_wait_is_bounded(header: str, wait_s
         with pytest.raises(TransientError) as raised:
             await http.post(f"http://127.0.0.1:{port}/", b"", {})
     assert raised.value.retry_after_s == wait_s
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_repeats_the_secret_part_of_the_url_gives_nothing_away() -> None:
+    async with (
+        server(lambda request: web.Response(status=404, text=f"Cannot POST {request.rel_url}")) as port,
+        GuardedHttp(allowed=["127.0.0.0/8"]) as http,
+    ):
+        with pytest.raises(PermanentError, match=r"answers 404: Cannot POST \*\*\*$"):
+            await http.post(f"http://127.0.0.1:{port}/hook/T0SECRET?token=s3cr3t-too", b"", {})
+
+
+@pytest.mark.asyncio
+async def test_a_packed_answer_is_not_unpacked() -> None:
+    packed = gzip.compress(bytes(50_000_000))
+    async with (
+        server(lambda _: web.Response(body=packed, headers={"Content-Encoding": "gzip"})) as port,
+        GuardedHttp(allowed=["127.0.0.0/8"]) as http,
+    ):
+        assert packed.startswith((await http.post(f"http://127.0.0.1:{port}/", b"", {})).body)
 
 
 @pytest.mark.asyncio
