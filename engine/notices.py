@@ -193,14 +193,17 @@ class Notices:
 
     def raised(self) -> dict[str, dict[str, str]]:
         """Labels of every alert that is raised, in the order in which they were."""
+        return {one.alert: labels_of(one) for one in self.newest_raised()}
+
+    def newest_raised(self) -> list[Transition]:
+        """Of every alert that is raised the newest transition, in the order in which they were."""
         newest = {
             alert: one.newest
             for group in self._groups.values()
             for alert, one in group.members.items()
             if _standing(one.newest)
         }
-        ordered = sorted(newest.values(), key=lambda one: (one.episode_ms, one.alert))
-        return {one.alert: labels_of(one) for one in ordered}
+        return sorted(newest.values(), key=lambda one: (one.episode_ms, one.alert))
 
     def waiting(self) -> set[str]:
         """Alerts of which people do not know how they stand."""

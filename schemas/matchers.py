@@ -14,6 +14,9 @@ from schemas.records import Wire
 
 Operator = Literal["=", "!=", "=~", "!~"]
 
+EXTERNAL = "external."
+"""Begin of the ids of rules whose alerts other systems raise."""
+
 _MATCHER = re.compile(
     r'\s*(?P<name>[^\s=!~"{},]{1,128})\s*(?P<operator>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",]*)\s*'
 )
@@ -50,13 +53,14 @@ Matchers = Annotated[list[Matcher], Field(max_length=32)]
 
 
 def labels_of(transition: Transition) -> dict[str, str]:
-    """What matchers look at: the alert's dimensions, and what every alert has."""
-    return {
-        **transition.entity,
-        "alertname": transition.rule,
-        "metric": transition.metric,
-        "severity": str(transition.severity),
-    }
+    """What matchers look at: the alert's dimensions, and what every alert has.
+
+    Of alerts that other systems raise: the labels that those gave them, `alertname` and `severity` included.
+    """
+    own = {"alertname": transition.rule, "metric": transition.metric, "severity": str(transition.severity)}
+    if transition.rule.startswith(EXTERNAL):
+        return own | transition.entity
+    return transition.entity | own
 
 
 def matches(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:

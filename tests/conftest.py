@@ -1,9 +1,9 @@
 """What all tests share: a real broker, a real ClickHouse engine, hypothesis profiles.
 
 Tests marked `containers` run where a Docker engine answers, those marked `apache_kafka` where Java and Maven are, those
-marked `alertmanager` where Prometheus Alertmanager is, and in CI always; elsewhere they are deselected: the header
-lines say so. `--broker kafka` has all tests that need a broker
-run on Apache Kafka. The hypothesis profile `ci` repeats the same examples each time, `dev` searches on.
+marked `alertmanager` or `prometheus` where these are, and in CI always; elsewhere they are deselected: the header lines
+say so. `--broker kafka` has all tests that need a broker run on Apache Kafka. The hypothesis profile `ci` repeats the
+same examples each time, `dev` searches on.
 """
 
 import os
@@ -44,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
         missing["containers"] = "no Docker engine answers"
     if not (os.environ.get("CI") or (shutil.which("java") and shutil.which("mvn"))):
         missing["apache_kafka"] = "Java or Maven is missing"
+    if not (os.environ.get("CI") or shutil.which("prometheus")):
+        missing["prometheus"] = "Debian's package prometheus is missing"
     if not (os.environ.get("CI") or shutil.which("prometheus-alertmanager")):
         missing["alertmanager"] = "Debian's package prometheus-alertmanager is missing"
     config.stash[MISSING] = missing
@@ -53,7 +55,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     missing = config.stash[MISSING]
     return [
         f"{marker}: " + (f"deselected, {missing[marker]}" if marker in missing else "taken")
-        for marker in ("containers", "apache_kafka", "alertmanager")
+        for marker in ("containers", "apache_kafka", "alertmanager", "prometheus")
     ]
 
 

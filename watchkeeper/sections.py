@@ -218,6 +218,9 @@ class NotifySettings(Section):
     )
     deadline_s: float = Field(default=4.0, gt=0, le=600, description="How long stopping may take.")
     drain: bool = Field(default=False, description="On stop, first plan and try what waits.")
+    api_port: Port | None = Field(
+        default=None, description="On loopback: Alertmanager's API v2, for Prometheus and amtool; default: not served."
+    )
     metrics_port: Port | None = Field(
         default=None, description="Of /metrics and /status; default: port_base + 6; 0: any."
     )

@@ -17,6 +17,7 @@ class NotifyConfig:
         give_up_s: For how long a notice is tried that a receiver does not take.
         deadline_s: How long stopping may take.
         drain: On stop, first plan and try what waits.
+        api_port: On loopback, where Alertmanager's API v2 is served; None: nowhere.
     """
 
     kafka: KafkaConfig
@@ -26,3 +27,4 @@ class NotifyConfig:
     give_up_s: float = 3_600.0
     deadline_s: float = 4.0
     drain: bool = False
+    api_port: int | None = None

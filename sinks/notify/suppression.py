@@ -53,9 +53,8 @@ class Suppression:
 
     def __call__(self, transition: Transition, at_ms: int) -> bool:
         """Whether a transition is not to be told at a time."""
-        by = [one.id for one in self._silences.suppressors(labels_of(transition), at_ms)]
-        if transition.alert in self._explained:
-            by.append(f"alert/{self._explained[transition.alert]}")
+        silenced, explained = self.holders(transition, at_ms)
+        by = silenced + [f"alert/{one}" for one in explained]
         if not by:
             self._told.pop(transition.alert, None)
             return False
@@ -64,6 +63,16 @@ class Suppression:
             self._told[transition.alert] = said
             self._news.append(Suppressed(transition=transition.id, alert=transition.alert, at_ms=at_ms, by=by[:64]))
         return True
+
+    def holders(self, transition: Transition, at_ms: int) -> tuple[list[str], list[str]]:
+        """What holds a transition back at a time: ids of silences and maintenance, and the alert that explains it."""
+        explained = self._explained.get(transition.alert)
+        silenced = [one.id for one in self._silences.suppressors(labels_of(transition), at_ms)]
+        return silenced, [explained] if explained is not None else []
+
+    def silences(self) -> list[Silence]:
+        """Every silence that is known, those that ended too."""
+        return [one for one in self._records.values() if isinstance(one, Silence)]
 
     def news(self) -> list[Suppressed]:
         """What was held back since the last call, and was not told before."""

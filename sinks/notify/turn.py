@@ -20,6 +20,7 @@ from schemas.notifications import Delivered, Failed, Notice, Planned, Suppressed
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS
 from sinks.notify.config import NotifyConfig
 from sinks.notify.deliveries import Deliveries
+from sinks.notify.external import External
 from sinks.notify.fallback import fallback
 from sinks.notify.metrics import Metrics
 from sinks.notify.outbox import Past, read_past
@@ -64,6 +65,7 @@ class Turn:
         self._receivers = receivers
         self._notices = Notices(tree(config.file.route))
         self._suppression = Suppression(config.file.inhibit)
+        self._external = External(self._notices, self._suppression, outbox)
         self._deliveries = Deliveries(receivers, metrics, give_up_s=config.give_up_s, ended=self._ended)
         self._began: dict[str, tuple[TopicPartition, int]] = {}
         """Of each alert that people do not know of yet the first record that they do not."""
@@ -78,6 +80,8 @@ class Turn:
                 await self._decided(control)
             await self._begin()
             beside += [group.create_task(self._remind()), group.create_task(self._follow(control))]
+            if self._config.api_port is not None:
+                beside.append(group.create_task(self._external.run(self._config.api_port, list(self._receivers))))
             await self._tell(stop)
             planned = await self._finish()
             for task in beside:
@@ -91,6 +95,7 @@ class Turn:
         self._metrics.unreadable.labels(NOTIFICATIONS.name).inc(past.unreadable)
         for planned in past.planned.values():
             self._notices.restore(planned)
+            self._external.restore(planned.notice.alerts)
         for state in await self._standing():
             if not self._notices.knows(state.alert):
                 self._notices.take(standing_transition(state), now_ms())
@@ -139,6 +144,7 @@ class Turn:
             self._take(await self._consumer.getmany(timeout_ms=wait_ms))
             reached = reached or await self._reached(ends)
             if reached:
+                self._external.restored()
                 await self._plan()
             if loop.time() - committed_s >= COMMIT_S:
                 committed_s = loop.time()
@@ -180,6 +186,7 @@ class Turn:
                     self._metrics.unreadable.labels(ALERTS.name).inc()
                     continue
                 self._notices.take(transition, now_ms())
+                self._external.restore([transition])
                 self._began.setdefault(transition.alert, (tp, record.offset))
             self._positions[tp] = records[-1].offset + 1
         waiting = self._notices.waiting()
