@@ -9,25 +9,22 @@ import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
 from engine.external_alerts import RESOLVE_TIMEOUT_MS, Decided, ExternalAlerts, Posted, TooMany
 from schemas.alerts import Transition
 from schemas.control import Silence
 from schemas.matchers import Matcher, labels_of, matches, parse_matcher
+from sinks.notify.api_shapes import ALERTS, PostedSilence, matcher_of, millis, silence_shape, text_of
 
 MAX_BODY_BYTES = 4_194_304
-MAX_POSTED = 2_000
 END_S = 1.0
 """How often is looked for alerts whose end has come."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -48,36 +45,6 @@ class Standing(Protocol):
 
     async def decide(self, silence: Silence) -> None:
         """Returns when Kafka has it."""
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
-
-
-class _PostedAlert(_Body):
-    labels: dict[str, str]
-    annotations: dict[str, str] = Field(default_factory=dict)
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
-
-
-class _PostedMatcher(_Body):
-    name: str
-    value: str
-    is_regex: bool
-    is_equal: bool = True
-
-
-class _PostedSilence(_Body):
-    id: str | None = None
-    matchers: list[_PostedMatcher]
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
-    created_by: str
-    comment: str
-
-
-_ALERTS: TypeAdapter[list[_PostedAlert]] = TypeAdapter(Annotated[list[_PostedAlert], Field(max_length=MAX_POSTED)])
 
 
 class ApiV2:
@@ -137,10 +104,10 @@ class ApiV2:
                 # An empty label is one that is not there.
                 {name: value for name, value in one.labels.items() if value},
                 one.annotations.get("summary") or one.annotations.get("description", ""),
-                _millis(one.starts_at),
-                _millis(one.ends_at),
+                millis(one.starts_at),
+                millis(one.ends_at),
             )
-            for one in _ALERTS.validate_json(await request.read())
+            for one in ALERTS.validate_json(await request.read())
         ]
         async with self._one:
             await self._tell(self._alerts.posted(posted, self._now_ms()))
@@ -167,32 +134,32 @@ class ApiV2:
     ) -> Mapping[str, object]:
         return {
             "annotations": {"summary": transition.summary},
-            "endsAt": _text(at_ms + RESOLVE_TIMEOUT_MS),
+            "endsAt": text_of(at_ms + RESOLVE_TIMEOUT_MS),
             "fingerprint": transition.alert,
             "receivers": [{"name": name} for name in self._receivers],
-            "startsAt": _text(transition.episode_ms),
+            "startsAt": text_of(transition.episode_ms),
             "status": {
                 "inhibitedBy": inhibited,
                 "silencedBy": [one.removeprefix("silence/") for one in silenced],
                 "state": "suppressed" if silenced or inhibited else "active",
             },
-            "updatedAt": _text(transition.at_ms),
+            "updatedAt": text_of(transition.at_ms),
             "labels": labels_of(transition),
         }
 
     async def _list_silences(self, request: web.Request) -> web.Response:
         wanted, at_ms = _filters(request), self._now_ms()
         named = [(one, {matcher.name: matcher.value for matcher in one.matchers}) for one in self._standing.silences()]
-        return web.json_response([_silence(one, at_ms) for one, labels in named if matches(wanted, labels)])
+        return web.json_response([silence_shape(one, at_ms) for one, labels in named if matches(wanted, labels)])
 
     async def _get_silence(self, request: web.Request) -> web.Response:
-        return web.json_response(_silence(self._known(request.match_info["id"]), self._now_ms()))
+        return web.json_response(silence_shape(self._known(request.match_info["id"]), self._now_ms()))
 
     async def _post_silence(self, request: web.Request) -> web.Response:
-        body = _PostedSilence.model_validate_json(await request.read())
+        body = PostedSilence.model_validate_json(await request.read())
         at_ms = self._now_ms()
         before = self._known(body.id) if body.id else None
-        ends_ms = _millis(body.ends_at) or 0
+        ends_ms = millis(body.ends_at) or 0
         if ends_ms <= at_ms:
             raise ValueError("endsAt: a silence ends in the future")
         silence = Silence(
@@ -200,8 +167,8 @@ class ApiV2:
             version=before.version + 1 if before else 1,
             at_ms=at_ms,
             by=body.created_by,
-            matchers=[_matcher(one) for one in body.matchers],
-            starts_ms=_millis(body.starts_at) or 0,
+            matchers=[matcher_of(one) for one in body.matchers],
+            starts_ms=millis(body.starts_at) or 0,
             ends_ms=ends_ms,
             comment=body.comment,
         )
@@ -229,7 +196,7 @@ class ApiV2:
             {
                 "cluster": {"status": "disabled", "peers": []},
                 "config": {"original": ""},
-                "uptime": _text(self._began_ms),
+                "uptime": text_of(self._began_ms),
                 "versionInfo": {**version, "version": "watchkeeper"},
             }
         )
@@ -274,35 +241,3 @@ def _filters(request: web.Request) -> list[Matcher]:
 
 def _asked(request: web.Request, name: str) -> bool:
     return request.query.get(name, "true") != "false"
-
-
-def _matcher(posted: _PostedMatcher) -> Matcher:
-    operators = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
-    operator = operators[posted.is_regex, posted.is_equal]
-    return Matcher.model_validate({"name": posted.name, "operator": operator, "value": posted.value})
-
-
-def _silence(silence: Silence, at_ms: int) -> Mapping[str, object]:
-    begun = "active" if silence.starts_ms <= at_ms else "pending"
-    return {
-        "id": silence.id.removeprefix("silence/"),
-        "status": {"state": "expired" if silence.ends_ms <= at_ms else begun},
-        "updatedAt": _text(silence.at_ms),
-        "comment": silence.comment,
-        "createdBy": silence.by,
-        "startsAt": _text(silence.starts_ms),
-        "endsAt": _text(silence.ends_ms),
-        "matchers": [
-            {"name": one.name, "value": one.value, "isRegex": "~" in one.operator, "isEqual": one.operator[0] == "="}
-            for one in silence.matchers
-        ],
-    }
-
-
-def _millis(at: datetime | None) -> int | None:
-    """Go writes the year 1 for a time that is not known."""
-    return None if at is None or at <= _EPOCH else (at - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _text(at_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -86,7 +86,7 @@ class Deliveries:
         while True:
             attempts += 1
             try:
-                await receiver.deliver(notice)
+                await _handed(receiver, notice)
             except TransientError as error:
                 wait_s = retry_s(attempts, error.retry_after_s)
                 if loop.time() + wait_s <= until_s:
@@ -122,4 +122,14 @@ class Deliveries:
     async def remind(self, notice: Notice) -> None:
         """Tells a receiver that forgets what stands, once; the next time is soon enough if it fails."""
         with suppress(TransientError, PermanentError):
-            await self._receivers[notice.receiver][1].deliver(notice)
+            await _handed(self._receivers[notice.receiver][1], notice)
+
+
+async def _handed(receiver: Receiver, notice: Notice) -> None:
+    """What nobody foresaw in one receiver must not keep the others from being told. Its message may hold secrets."""
+    try:
+        await receiver.deliver(notice)
+    except (TransientError, PermanentError):
+        raise
+    except Exception as error:  # noqa: BLE001  (see above)
+        raise TransientError(f"a fault in receiver {receiver.name}: {type(error).__name__}") from None

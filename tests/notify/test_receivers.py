@@ -264,6 +264,10 @@ def test_settings_that_cannot_be_used_are_refused_when_they_are_read(wrong: dict
         ("{{ 1 // 0 }}", "fails on a sample"),
         ("{{ ''.__class__.__mro__ }}", "fails on a sample"),
         ("{% for n in range(10**9) %}{{ n }}{% endfor %}", "'range' is undefined"),
+        ("{% for n in 'x' * 999999999 %}{% endfor %}", "for numbers only"),
+        ("{{ 9 ** 9 ** 9 ** 9 }}", "huge powers"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
+        ("{{ 5|dictsort }}", "fails on a sample"),
     ],
 )
 def test_a_template_is_tried_when_it_is_loaded(template: str, why: str) -> None:
@@ -271,12 +275,19 @@ def test_a_template_is_tried_when_it_is_loaded(template: str, why: str) -> None:
         opened(kind="slack", url="http://x", text=template)
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 1 / (alerts[0].value - 0.5) }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{% if alerts[0].value == 0.5 %}{{ m() }}{% endif %}",
+        "{% if alerts[0].value == 0.5 %}{{ alerts[0].value|dictsort }}{% endif %}-",
+    ],
+)
 @pytest.mark.asyncio
-async def test_a_template_that_fails_at_a_notice_does_not_hold_it_back() -> None:
+async def test_a_template_that_fails_at_a_notice_does_not_hold_it_back(template: str) -> None:
     failures: list[int] = []
 
     def receiver(url: str) -> Receiver:
-        template = "{{ 1 / (alerts[0].value - 0.5) }}"
         return opened(
             lambda: failures.append(1), kind="slack", url=url, text=template, title="{{ title }}!", **LOOPBACK
         )
