@@ -11,7 +11,7 @@ from dataclasses import fields
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import collect, comparison, explain, growth, latency, page, rest, rollup, sink
+from benchmarks import collect, comparison, explain, growth, latency, page, pages, rest, rollup, scenarios, sink
 from benchmarks.figures import Section
 from benchmarks.options import HELP, ROOT, Options
 
@@ -24,6 +24,8 @@ BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "rest": rest.run,
     "collect": collect.run,
     "explain": explain.run,
+    "pages": pages.run,
+    "scenarios": scenarios.run,
 }
 
 

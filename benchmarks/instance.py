@@ -53,8 +53,11 @@ class Started:
 
 
 @contextmanager
-def started() -> Iterator[Started]:
+def started(**settings: str) -> Iterator[Started]:
     """Starts the program with its default settings, whatever the environment says, and stops it in order.
+
+    Args:
+        settings: Of the environment, without its prefix, in place of defaults.
 
     Raises:
         ProgramFailed: It did not get ready.
@@ -62,8 +65,9 @@ def started() -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder, output = Path(name) / "data", Path(name) / "up.log"
         command = [sys.executable, "-m", "watchkeeper", "up", "--no-screen", "--data-dir", str(folder)]
-        command += ["--port-base", str(free_ports(6))]
+        command += ["--port-base", str(free_ports(7))]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
+        chosen = {f"{ENV_PREFIX}{key}": value for key, value in settings.items()}
         began_s = time.monotonic()
         with output.open("wb") as sink:
             process = subprocess.Popen(
@@ -71,7 +75,7 @@ def started() -> Iterator[Started]:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                env=environment | {CONFIG_VARIABLE: NO_FILE},
+                env=environment | {CONFIG_VARIABLE: NO_FILE} | chosen,
                 start_new_session=True,
             )
         try:

@@ -22,6 +22,8 @@ class Options:
         minutes: How long `rest` runs; it is observed in the second half.
         collections: Rounds of `collect`, one each second.
         faults: Faults that `explain` explains.
+        breaches: Breaches that `pages` makes, ten in each window.
+        scenarios: Scenarios that `scenarios` plays.
     """
 
     records: int = 500_000
@@ -35,6 +37,8 @@ class Options:
     minutes: float = 10.0
     collections: int = 60
     faults: int = 200
+    breaches: int = 450
+    scenarios: int = 1_000
 
 
 HELP = {
@@ -49,4 +53,6 @@ HELP = {
     "minutes": "rest: how long it runs; the second half is observed",
     "collections": "collect: rounds",
     "faults": "explain: faults",
+    "breaches": "pages: breaches",
+    "scenarios": "scenarios: how many",
 }

@@ -72,7 +72,7 @@ class Evaluator:
     def __init__(self, config: EvaluatorConfig) -> None:
         self._config = config
         self._watermarks = Watermarks(config.inputs, laggard_ms=config.laggard_ms)
-        self._held = Held()
+        self._held = Held(config.window_ms)
         self._readings = Readings(self._held, config.window_ms)
         self._touched = Touched()
         self._late = LateData(config.amend_ms)

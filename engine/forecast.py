@@ -75,8 +75,10 @@ def _thinned(times: _Floats, values: _Floats) -> tuple[_Floats, _Floats]:
     """At most so many points, each the median of those around it."""
     if len(times) <= MAX_POINTS:
         return times, values
-    parts = np.array_split(np.arange(len(times)), MAX_POINTS)
-    return tuple(np.array([np.median(one[part]) for part in parts]) for one in (times, values))  # type: ignore[return-value]
+    size = -(-len(times) // MAX_POINTS)
+    # The newest count whole; of the oldest there may be some too few for a part.
+    whole = len(times) // size * size
+    return tuple(np.median(one[-whole:].reshape(-1, size), axis=1) for one in (times, values))  # type: ignore[return-value]
 
 
 def _slopes(times: _Floats, values: _Floats) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from engine.combine import Combined, Identity, combine
+from engine.combine import Combined, Identity, combine, merge
 from schemas.rollup_wire import Row, Rows
 from schemas.samples import Kind
 
@@ -14,24 +14,57 @@ class HeldSeries:
 
     kind: Kind
     labels: dict[str, str]
+    window_ms: int
     windows: dict[int, dict[Identity, Row]] = field(default_factory=dict)
+    combined: dict[int, Combined] = field(default_factory=dict)
+    """Each window as one, where it was asked for since its last row came."""
 
     def over(self, from_ms: int, to_ms: int) -> Combined | None:
-        """All windows that start in `[from_ms, to_ms)` as one."""
-        inside = [rows.items() for start, rows in self.windows.items() if from_ms <= start < to_ms]
-        return combine(pair for rows in inside for pair in rows)
+        """All windows that start in `[from_ms, to_ms)` as one, merged window by window."""
+        whole: Combined | None = None
+        for _, one in self.each(from_ms, to_ms):
+            whole = one if whole is None else merge(whole, one)
+        return whole
 
     def each(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Combined]]:
-        """Each window that starts in `[from_ms, to_ms)`."""
-        for start_ms, rows in self.windows.items():
-            if from_ms <= start_ms < to_ms and (combined := combine(rows.items())) is not None:
-                yield start_ms, combined
+        """Each window that starts in `[from_ms, to_ms)`, in order.
+
+        Looked up one by one, since most rules look at a few of many windows that are held; rows are combined once.
+        """
+        first_ms = -(-from_ms // self.window_ms) * self.window_ms
+        for start_ms in range(first_ms, to_ms, self.window_ms):
+            known = self.combined.get(start_ms)
+            if known is None and (rows := self.windows.get(start_ms)) is not None:
+                known = combine(rows.items())
+                assert known is not None
+                self.combined[start_ms] = known
+            if known is not None:
+                yield start_ms, known
+
+    def add(self, identity: Identity, row: Row) -> None:
+        """Takes a row; of one identity the greatest `ver` holds."""
+        window = self.windows.setdefault(row.start_ms, {})
+        known = window.get(identity)
+        if known is None or known.ver < row.ver:
+            window[identity] = row
+            self.combined.pop(row.start_ms, None)
+
+    def forget(self, before_ms: int) -> None:
+        """Drops windows that start before a time."""
+        for start_ms in [start_ms for start_ms in self.windows if start_ms < before_ms]:
+            del self.windows[start_ms]
+            self.combined.pop(start_ms, None)
 
 
 class Held:
-    """Rows by metric and series."""
+    """Rows by metric and series.
 
-    def __init__(self) -> None:
+    Args:
+        window_ms: Length of the windows, which start at its multiples.
+    """
+
+    def __init__(self, window_ms: int) -> None:
+        self._window_ms = window_ms
         self._metrics: dict[str, dict[str, HeldSeries]] = {}
 
     def add(self, rows: Rows, from_ms: int) -> None:
@@ -43,12 +76,9 @@ class Held:
             series = of_metric.get(row.series)
             if series is None:
                 labels = {**row.dimensions, "source": row.source}
-                series = of_metric[row.series] = HeldSeries(Kind(row.kind), labels)
+                series = of_metric[row.series] = HeldSeries(Kind(row.kind), labels, self._window_ms)
             identity = (row.start_ms, rows.topic, rows.epoch, rows.partition, rows.segment)
-            window = series.windows.setdefault(row.start_ms, {})
-            known = window.get(identity)
-            if known is None or known.ver < row.ver:
-                window[identity] = row
+            series.add(identity, row)
 
     def series(self, metric: str) -> Iterator[HeldSeries]:
         """Every series of a metric."""
@@ -63,8 +93,7 @@ class Held:
         """Drops windows that start before a time, and series without any."""
         for of_metric in self._metrics.values():
             for name, series in list(of_metric.items()):
-                for start in [start for start in series.windows if start < before_ms]:
-                    del series.windows[start]
+                series.forget(before_ms)
                 if not series.windows:
                     del of_metric[name]
 

@@ -29,6 +29,7 @@ class Given(NamedTuple):
     Attributes:
         at_ms: Since time zero.
         kind: `gauge`, `delta` or `cumulative`.
+        late_ms: How long after its time it comes.
     """
 
     at_ms: int
@@ -37,12 +38,14 @@ class Given(NamedTuple):
     kind: str
     dimensions: dict[str, str]
     value: float
+    late_ms: int = 0
 
 
 def play(rules: Sequence[Rule], given: Iterable[Given], *, until_ms: int) -> Iterator[tuple[int, list[Transition]]]:
     """Every grid point up to a time, in milliseconds since time zero, with what is decided there.
 
-    A sample belongs to the window in which its time lies: it is seen by the first grid point behind it.
+    A sample belongs to the window in which its time lies: it is seen by the first grid point behind it, or behind its
+    coming where it is late.
     """
     inputs = frozenset({(SAMPLES.name, 0)})
     backtest = Backtest(EvaluatorConfig(inputs=inputs), of_file(rules, {}), [], start_ms=BEGIN_MS, born=False)
@@ -61,16 +64,16 @@ def play(rules: Sequence[Rule], given: Iterable[Given], *, until_ms: int) -> Ite
 
 
 def _windows(given: Iterable[Given]) -> dict[int, list[bytes]]:
-    """By start of the window, records of its samples in the order of their times."""
-    records: defaultdict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+    """By start of the window in which they come, records of samples in the order in which they do."""
+    records: defaultdict[tuple[int, int, str], list[dict[str, Any]]] = defaultdict(list)
     for one in given:
         sample = {"metric": one.metric, "kind": one.kind, "value": one.value, "dimensions": one.dimensions}
-        records[one.at_ms, one.source].append(sample)
+        records[one.at_ms + one.late_ms, one.at_ms, one.source].append(sample)
     windows: defaultdict[int, list[bytes]] = defaultdict(list)
-    for number, ((after_ms, source), samples) in enumerate(sorted(records.items(), key=lambda item: item[0])):
-        at_ms = BEGIN_MS + after_ms
+    for number, ((comes_ms, after_ms, source), samples) in enumerate(sorted(records.items(), key=lambda item: item[0])):
+        at_ms, sent_ms = BEGIN_MS + after_ms, BEGIN_MS + comes_ms
         for first in range(0, len(samples), MAX_SAMPLES):
             some = samples[first : first + MAX_SAMPLES]
-            about = {"v": 1, "source": source, "boot": f"b{first}", "seq": number, "sent_ms": at_ms, "at_ms": at_ms}
-            windows[after_ms // WINDOW_MS * WINDOW_MS].append(encode({**about, "samples": some}))
+            about = {"v": 1, "source": source, "boot": f"b{first}", "seq": number, "sent_ms": sent_ms, "at_ms": at_ms}
+            windows[comes_ms // WINDOW_MS * WINDOW_MS].append(encode({**about, "samples": some}))
     return windows
