@@ -11,7 +11,20 @@ from dataclasses import fields
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import collect, comparison, explain, growth, latency, page, pages, rest, rollup, scenarios, sink
+from benchmarks import (
+    collect,
+    comparison,
+    evaluate,
+    explain,
+    growth,
+    latency,
+    page,
+    pages,
+    rest,
+    rollup,
+    scenarios,
+    sink,
+)
 from benchmarks.figures import Section
 from benchmarks.options import HELP, ROOT, Options
 
@@ -23,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "latency": latency.run,
     "rest": rest.run,
     "collect": collect.run,
+    "evaluate": evaluate.run,
     "explain": explain.run,
     "pages": pages.run,
     "scenarios": scenarios.run,

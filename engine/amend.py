@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from engine.alerts import new_alert
 from engine.early import as_said
-from engine.readings import Entity
+from engine.held import Entity
 from engine.rules import Judgement, Reading, entity_of, judge, selects
 from engine.transitions import Finding, Moment, summary, transition
 from schemas.alerts import AlertState, Amendment, Outcome, Severity, State, Transition

@@ -7,8 +7,8 @@ from engine.alerts import anticipated, kept_closed, left_out, new_alert, step, w
 from engine.amend import LateData
 from engine.durable import differs, is_expected, is_open, worth_keeping
 from engine.early import Touched, anticipates, as_said, is_worst, only_grows, said
-from engine.held import Held
-from engine.readings import Entity, Readings
+from engine.held import Entity, Held
+from engine.readings import Readings
 from engine.rules import Reading, entity_of, metrics_of, read, selects
 from engine.transitions import Moment
 from engine.verdicts import breaches

@@ -4,8 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.combine import Combined, Identity, combine, merge
+from schemas.dimensions import canonical
 from schemas.rollup_wire import Row, Rows
 from schemas.samples import Kind
+
+Entity = tuple[tuple[str, str], ...]
+"""The labels that tell the alerts of a rule apart."""
 
 
 @dataclass(slots=True)
@@ -18,6 +22,15 @@ class HeldSeries:
     windows: dict[int, dict[Identity, Row]] = field(default_factory=dict)
     combined: dict[int, Combined] = field(default_factory=dict)
     """Each window as one, where it was asked for since its last row came."""
+
+    entities: dict[tuple[str, ...], Entity] = field(default_factory=dict)
+
+    def entity(self, group_by: tuple[str, ...]) -> Entity:
+        """Its labels of these names, in canonical order. Many rules ask for the same ones."""
+        known = self.entities.get(group_by)
+        if known is None:
+            known = self.entities[group_by] = canonical({name: self.labels.get(name, "") for name in group_by})
+        return known
 
     def over(self, from_ms: int, to_ms: int) -> Combined | None:
         """All windows that start in `[from_ms, to_ms)` as one, merged window by window."""

@@ -5,15 +5,12 @@ from typing import assert_never
 
 from engine.combine import Combined, merge
 from engine.forecast import level, read_forecast
-from engine.held import Held, HeldSeries
+from engine.held import Entity, Held, HeldSeries
 from engine.outliers import read_outliers
-from engine.rules import Reading, aggregated, entity_of, read, read_change, read_ratio, selects
+from engine.rules import Reading, aggregated, read, read_change, read_ratio, selects
 from schemas.alerts import Outcome
-from schemas.dimensions import canonical
 from schemas.rules import AbsenceRule, ChangeRule, Compared, ForecastRule, OutlierRule, RatioRule, Rule, ThresholdRule
 from schemas.samples import Kind
-
-Entity = tuple[tuple[str, str], ...]
 
 Series = list[tuple[Kind, Combined]]
 """What each series of an entity holds over a span."""
@@ -83,8 +80,8 @@ class Readings:
         """The series that have these dimensions, by entity."""
         groups: dict[Entity, list[HeldSeries]] = {}
         for series in self._held.series(metric):
-            if selects(where, series.labels):
-                groups.setdefault(canonical(entity_of(rule, series.labels)), []).append(series)
+            if not where or selects(where, series.labels):
+                groups.setdefault(series.entity(rule.group_by), []).append(series)
         return groups
 
     def combined(self, rule: Rule, several: Iterable[HeldSeries], at_ms: int) -> Series:

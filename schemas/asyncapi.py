@@ -49,7 +49,9 @@ PARTIES: Mapping[str, Parties] = {
         written_by="evaluate agent", read_by="evaluate agent and notifier at their start", actions=("receive", "send")
     ),
     "control": Parties(
-        written_by="command line, evaluate agent", read_by="evaluate agent, sink", actions=("receive", "send")
+        written_by="command line, evaluate agent, notifier",
+        read_by="evaluate agent, notifier, sink",
+        actions=("receive", "send"),
     ),
     "notifications": Parties(
         written_by="notifier", read_by="notifier at its start, sink, anyone", actions=("receive", "send")

@@ -102,7 +102,7 @@ CONTROL = Topic(
     key="id",
     partitions=1,
     retention_ms=None,
-    title="Rules, versioned, with who and when; from when each version was applied.",
+    title="Rules, silences and maintenance, versioned, with who and when; from when each rule was applied.",
 )
 NOTIFICATIONS = Topic(
     name="notifications",

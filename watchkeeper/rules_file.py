@@ -9,6 +9,7 @@ import yaml
 
 from schemas.alerts import Severity
 from schemas.durations import duration
+from schemas.matchers import EXTERNAL
 from schemas.rules import KINDS, AbsenceRule, Rule, RuleFile
 from watchkeeper.yaml_file import Form, Place, parse, read
 
@@ -57,6 +58,8 @@ def _unfit(file: RuleFile) -> Iterator[tuple[Place, str]]:
         place = ("rules", number)
         if rule.id in ids[:number]:
             yield (*place, "id"), f"rules.{number}.id: another rule has the id {rule.id} already"
+        if rule.id.startswith(EXTERNAL):
+            yield (*place, "id"), f"rules.{number}.id: {EXTERNAL} begins the names of alerts that other systems raise"
         if not isinstance(rule, AbsenceRule):
             continue
         if rule.forget_after_ms <= rule.after_ms:

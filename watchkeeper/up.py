@@ -190,6 +190,8 @@ class Up:
             f"ready after {time.monotonic() - self._began_s:.1f} s: Kafka {self._layout.kafka},"
             f" ClickHouse http://{self._layout.clickhouse}, data {self._layout.folder}, embedded: {embedded}"
         )
+        if "notify" not in self._layout.roles:
+            self._progress.say("nobody is told of alerts: name a file of receivers with notify.file")
 
     def _drawn(self, view: View) -> RenderableType:
         return screen(view, unicode=self._console.encoding.lower().startswith("utf"))

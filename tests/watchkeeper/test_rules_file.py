@@ -32,6 +32,10 @@ GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"
             ],
         ),
         (
+            f"{HEAD}- id: external.a\n  kind: absence\n  metric: m\n",
+            ["f:3: rules.0.id: external. begins the names of alerts that other systems raise"],
+        ),
+        (
             f"{HEAD}- id: a\n  metric: m\n",
             [
                 "f:3: rules.0: say which kind of rule it is: kind: threshold, kind: ratio, kind: change, kind: outlier,"
