@@ -30,10 +30,16 @@ class _Member:
     Attributes:
         newest: Its last transition that changes what people are told; None: only what was told is known.
         told: The one that they were told last.
+        acknowledged_ms: The episode that somebody takes care of; 0: none.
     """
 
     newest: Transition
     told: Transition | None = None
+    acknowledged_ms: int = 0
+
+    def asks(self) -> bool:
+        """Whether it stands, people were told so, and nobody takes care of it."""
+        return self.told is not None and _standing(self.told) and self.told.episode_ms != self.acknowledged_ms
 
     def news(self) -> bool:
         """Whether people do not know how it stands."""
@@ -71,7 +77,7 @@ class _Group:
             times.append(
                 waits_ms if self.told_ms is None else max(waits_ms, self.told_ms + self.route.group_interval_ms)
             )
-        if any(one.told and _standing(one.told) for one in self.members.values()):
+        if any(one.asks() for one in self.members.values()):
             times.append((self.told_ms or 0) + self.route.repeat_interval_ms)
         return max(min(times), self.look_ms) if times else None
 
@@ -88,6 +94,7 @@ class Notices:
         self._routes = {route.path: route for route in flat(root)}
         self._groups: dict[tuple[str, Canonical], _Group] = {}
         self._raised: set[str] = set()
+        self._acknowledged: dict[str, int] = {}
         self._told: dict[str, tuple[int, int]] = {}
         """Of each alert the last transition that a notice told: those up to it change nothing when they come again."""
 
@@ -100,7 +107,7 @@ class Notices:
         group = self._group(route, notice.group)
         group.told_ms = max(notice.at_ms, group.told_ms or 0)
         for transition in notice.alerts:
-            member = group.members.setdefault(transition.alert, _Member(transition))
+            member = self._member(group, transition)
             member.newest = member.told = transition
             self._note_told(transition)
             if _standing(transition):
@@ -108,6 +115,17 @@ class Notices:
             else:
                 self._raised.discard(transition.alert)
         self._forget_resolved(group)
+
+    def acknowledge(self, alert: str, episode_ms: int) -> None:
+        """Somebody takes care of an episode of an alert: nobody is reminded of it. What is new is told all the same."""
+        self._acknowledged[alert] = episode_ms
+        for group in self._groups.values():
+            if alert in group.members:
+                group.members[alert].acknowledged_ms = episode_ms
+
+    def _member(self, group: _Group, transition: Transition) -> _Member:
+        acknowledged_ms = self._acknowledged.get(transition.alert, 0)
+        return group.members.setdefault(transition.alert, _Member(transition, acknowledged_ms=acknowledged_ms))
 
     def knows(self, alert: str) -> bool:
         """Whether a notice has told of an alert."""
@@ -126,7 +144,7 @@ class Notices:
             return
         for route in routes_of(self._root, labels_of(transition)):
             group = self._group(route, route.group(labels_of(transition)))
-            member = group.members.setdefault(transition.alert, _Member(transition))
+            member = self._member(group, transition)
             member.newest = transition
             if member.news():
                 group.look_ms = 0
@@ -219,7 +237,7 @@ def _planned(group: _Group, at_ms: int, suppressed: IsSuppressed) -> Planned | N
     group.look_ms = at_ms + LOOK_MS if hidden else 0
     if not any(group.members[alert].news() for alert in hidden):
         group.since_ms = None
-    if not first and not (group.repeats(at_ms) and any(_standing(one.newest) for one in shown)):
+    if not first and not (group.repeats(at_ms) and any(one.asks() for one in shown)):
         return None
     group.told_ms = at_ms
     return _notice(group, [one.newest for one in shown], first, at_ms, repeat=not first)
@@ -249,9 +267,9 @@ def _notice(
 
 def standing_transition(state: AlertState) -> Transition:
     """How an alert stands, where only its state is known and not what led to it."""
-    identity = f"{state.alert}|{state.episode_ms}|{state.severity}|standing"
+    identity = f"{state.alert}|{state.episode_ms}|{state.severity}|standing".encode()
     return Transition(
-        id=blake2b(identity.encode(), digest_size=16).hexdigest(),
+        id=blake2b(identity, digest_size=16).hexdigest(),
         alert=state.alert,
         rule=state.rule,
         rule_version=state.rule_version,

@@ -130,4 +130,27 @@ def _check_rule(text: str) -> None:
         raise ValueError(f"{text!r} is no recurrence rule (RFC 5545): {error}") from None
 
 
-ControlRecord = RuleControl | RuleApplied | Silence | Maintenance
+class Acknowledgement(Wire):
+    """Somebody takes care of one episode of an alert: nobody is reminded of it. The newest version holds."""
+
+    v: Literal[1] = 1
+    type: Literal["acknowledgement"] = "acknowledgement"
+    id: Annotated[str, StringConstraints(pattern=r"^acknowledgement/[0-9a-f]{16}$")] = Field(
+        description="`acknowledgement/<fingerprint of the alert>`."
+    )
+    version: Count
+    at_ms: Millis = Field(description="When it was acknowledged.")
+    by: By = Field(description="Who acknowledged it.")
+    episode_ms: Millis = Field(description="Of the episode that is meant.")
+    assigned_to: Annotated[str, StringConstraints(max_length=256)] = Field(
+        default="", description="Who takes care of it; empty: who acknowledged it."
+    )
+    comment: Annotated[str, StringConstraints(max_length=1024)] = ""
+
+    @property
+    def alert(self) -> str:
+        """Fingerprint of the alert."""
+        return self.id.partition("/")[2]
+
+
+ControlRecord = RuleControl | RuleApplied | Silence | Maintenance | Acknowledgement

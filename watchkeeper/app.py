@@ -252,6 +252,22 @@ def alerts_explain(
     run(alert, {"data_dir": data_dir}, config, as_json=as_json)
 
 
+@alerts.command("ack")
+def alerts_ack(
+    alert: Annotated[
+        str, typer.Argument(help="The alert's fingerprint or its begin, or a rule: its newest alert.", metavar="ALERT")
+    ],
+    assign: Annotated[str, typer.Option("--assign", help="Who takes care of it, if it is not you.")] = "",
+    comment: Annotated[str, typer.Option("--comment", help="What others should know.", metavar="TEXT")] = "",
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Say that somebody takes care of an alert: nobody is reminded of it any more."""
+    from watchkeeper.commands.acknowledge import run
+
+    run(alert, {"data_dir": data_dir}, config, assign=assign, comment=comment)
+
+
 @config.command("check")
 def config_check(data_dir: DataDir = None, config: Config = None) -> None:
     """Say whether the settings can be used; list every fault."""

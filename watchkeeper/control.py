@@ -14,7 +14,7 @@ from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
-from schemas.control import Maintenance, RuleControl, Silence
+from schemas.control import Acknowledgement, Maintenance, RuleControl, Silence
 from schemas.errors import BadSettings
 from schemas.rules import Rule, RuleFile
 from schemas.topics import CONTROL
@@ -121,7 +121,7 @@ def _remember(known: dict[str, RuleControl], value: bytes | None) -> None:
         known[rule_id] = record
 
 
-Decision = RuleControl | Silence | Maintenance
+Decision = RuleControl | Silence | Maintenance | Acknowledgement
 
 
 async def publish(config: KafkaConfig, changes: Sequence[Decision]) -> None:

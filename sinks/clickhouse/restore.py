@@ -4,10 +4,10 @@ from pydantic import TypeAdapter
 
 from connect.clickhouse import Store
 from schemas.alerts import AlertState
-from schemas.control import Maintenance, RuleControl, Silence
+from schemas.control import Acknowledgement, Maintenance, RuleControl, Silence
 from schemas.notifications import Delivered, Failed, NotificationRecord, Planned, Suppressed
 
-Decision = RuleControl | Silence | Maintenance
+Decision = RuleControl | Silence | Maintenance | Acknowledgement
 _DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
 _NOTIFICATION: TypeAdapter[Planned | Delivered | Failed | Suppressed] = TypeAdapter(NotificationRecord)
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine.inhibition import InhibitRule, inhibited
 from engine.silences import Silences
 from schemas.alerts import Transition
-from schemas.control import ControlRecord, Maintenance, Silence
+from schemas.control import Acknowledgement, ControlRecord, Maintenance, Silence
 from schemas.matchers import labels_of
 from schemas.notifications import Suppressed
 
@@ -25,6 +25,8 @@ class Suppression:
         self._rules = rules
         self._records: dict[str, Silence | Maintenance] = {}
         self._silences = Silences([])
+        self.acknowledged: dict[str, int] = {}
+        """Of each alert the episode that somebody takes care of."""
         self._explained: Mapping[str, str] = {}
         self._told: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._news: list[Suppressed] = []
@@ -39,6 +41,8 @@ class Suppression:
             except ValidationError:
                 unreadable += value is not None
                 continue
+            if isinstance(record, Acknowledgement):
+                self.acknowledged[record.alert] = record.episode_ms
             if isinstance(record, Silence | Maintenance):
                 before = self._records.get(record.id)
                 if before is None or before.version <= record.version:

@@ -110,6 +110,9 @@ class Turn:
         for chunk in await control.read(timeout_s=POLL_S):
             unreadable = self._suppression.take([record.value for record in chunk.records])
             self._metrics.unreadable.labels(CONTROL.name).inc(unreadable)
+        for alert, episode_ms in self._suppression.acknowledged.items():
+            self._notices.acknowledge(alert, episode_ms)
+        self._suppression.acknowledged.clear()
 
     async def _standing(self) -> list[AlertState]:
         """Alerts that are raised, as the evaluator knows them: a topic that begins anew holds no more of them."""

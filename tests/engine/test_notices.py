@@ -132,6 +132,34 @@ def test_who_still_fires_is_told_again_after_a_while() -> None:
     assert told.at(3_622) == []
 
 
+def test_nobody_is_reminded_of_what_somebody_takes_care_of_and_its_end_is_told() -> None:
+    told = Told()
+    told.at(20, changed("firing", 20))
+    told.at(21)
+    told.notices.acknowledge(changed("firing", 20).alert, 10_000)
+    assert told.notices.due_ms() is None
+    assert told.at(3_700) == []
+    told.at(4_000, changed("firing", 4_000, severity="warning"))
+    assert told.at(4_001) == ["firing 1: web-1 firing"]
+    told.at(5_000, changed("ok", 5_000))
+    assert told.at(5_001) == ["resolved 1: web-1 ok"]
+
+
+def test_an_acknowledgement_is_of_one_episode_and_may_come_before_the_alert_is_known_here() -> None:
+    told = Told()
+    told.notices.acknowledge(changed("firing", 20).alert, 10_000)
+    told.at(20, changed("firing", 20), changed("firing", 20, source="web-2"))
+    told.at(21)
+    assert told.at(3_700) == ["firing again 2: "]
+    told.at(3_800, changed("ok", 3_800, source="web-2"))
+    told.at(3_801)
+    assert told.at(9_000) == []
+    told.at(9_100, changed("ok", 9_100))
+    told.at(9_200, changed("firing", 9_200, episode_s=9_190))
+    told.at(9_300)
+    assert told.at(20_000) == ["firing again 1: "]
+
+
 def test_what_is_suppressed_is_told_when_it_no_longer_is() -> None:
     told = Told()
     until_35: Quiet = lambda one, at_ms: one.entity["source"] == "web-1" and at_ms < 35_000  # noqa: E731

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import pytest
 from connect.admin import create_topics
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
+from schemas.alerts import Transition
+from schemas.control import Acknowledgement
 from schemas.errors import BadSettings
 from schemas.topics import ALERTS, CONTROL
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.restore import load_control
 from sinks.clickhouse.tables import tables
 from tests.engine.alerting import changed
 from tests.sinks.rollups import Message
 from tests.sinks.stored import insert
 from watchkeeper import control
-from watchkeeper.commands import routes, silences
+from watchkeeper.commands import acknowledge, routes, silences
 
 NOTIFY = """
 version: 1
@@ -168,3 +172,36 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line_and_no_secret(
         routes.check(str(file))
     assert why in str(raised.value)
     assert "T0KEN" not in str(raised.value)
+
+
+def test_somebody_takes_care_of_an_alert_and_how_soon_is_seen(
+    reached: dict[str, Any], broker: KafkaConfig, clickhouse: ClickHouseConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, now_s = Store(clickhouse), control.now_ms() // 1000
+    migrate(store)
+    fired = changed("firing", now_s - 60, source="ack-1", rule="acked", episode_s=now_s - 90)
+    end = changed("ok", now_s + 60, source="ack-1", rule="acked", episode_s=now_s - 90)
+    put(store, ALERTS.name, [fired, end])
+    acknowledge.run("acked", reached, None, assign="bob", comment="restarting")
+    assert capsys.readouterr().out == f"bob takes care of {fired.alert}: acked on ack-1 is firing\n"
+    records = [value for value in asyncio.run(everything(broker)) if b"acknowledgement" in value]
+    insert(store, tables()[CONTROL.name], tables()[CONTROL.name].read(
+        [Message(value, topic=CONTROL.name) for value in records], ""))  # fmt: skip
+    assert Acknowledgement.model_validate_json(records[-1]) in load_control(store)
+    columns = "detect_s, acknowledge_s, acknowledged_by, resolve_s"
+    told = store.rows(f"SELECT {columns} FROM watchkeeper.alert_response WHERE rule = 'acked'")
+    assert (told[0][0], told[0][2], told[0][3]) == (30, control.whoami(), 120)
+    assert 59 <= told[0][1] <= 90
+    with pytest.raises(BadSettings, match="no alert was raised that is called nobody"):
+        acknowledge.run("nobody", reached, None, assign="", comment="")
+    store.close()
+
+
+def put(store: Store, topic: str, some: Sequence[Transition]) -> None:
+    table = tables()[topic]
+    values = [one.model_dump_json().encode() for one in some]
+    insert(store, table, table.read([Message(value, topic=topic) for value in values], ""))
+
+
+async def everything(config: KafkaConfig) -> list[bytes]:
+    return [value async for value in control.values(config) if value is not None]
