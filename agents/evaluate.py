@@ -121,6 +121,7 @@ class EvaluateAgent:
             evaluator.restore(
                 [state for one in owned.values() for state in one.states.values()], min(evaluated, default=None)
             )
+            evaluator.restore_memory(chunk for one in owned.values() for chunk in one.memory.values())
             await self._resend(owned)
             self._evaluator = evaluator
             await self._loop(owned, control, rollups, book)
@@ -187,12 +188,14 @@ class EvaluateAgent:
     async def _decide(self, evaluation: Evaluation) -> None:
         """Makes decisions of one grid point known, early ones too. The order is the guarantee.
 
-        1. Changed states are written to `alerts.state`, each with its transitions, and acknowledged.
+        1. What rules remember, and changed states, each with its transitions, are written to `alerts.state`, and
+           acknowledged.
         2. The transitions are emitted on `alerts`, and acknowledged.
 
         A crash between the two leaves them in the state: the next owner emits them, under the same ids.
         """
         # Step 1
+        await self._outbox.deliver(Owned.memory_message(one, self._partitions) for one in evaluation.memory)
         await self._outbox.deliver(
             Message(
                 ALERT_STATES.name,

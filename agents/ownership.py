@@ -8,13 +8,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from agents.batches import RawRecord
 from connect.outbox import Message
-from schemas.alerts import AlertState, Fence, Position, StateRecord
+from engine.alerts import alert_id
+from schemas.alerts import AlertState, Fence, MemoryChunk, Position, StateRecord
 from schemas.dimensions import fingerprint
 from schemas.errors import BadRecord
 from schemas.reference import checked_bytes, parsed
 from schemas.topics import ALERT_STATES
 
-_RECORD: TypeAdapter[AlertState | Position | Fence] = TypeAdapter(StateRecord)
+_RECORD: TypeAdapter[AlertState | Position | Fence | MemoryChunk] = TypeAdapter(StateRecord)
 
 
 def owner_of(rule: str, partitions: int) -> int:
@@ -37,6 +38,7 @@ class Owned:
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
     restored: bool = False
     states: dict[str, AlertState] = field(default_factory=dict)
+    memory: dict[tuple[str, str, int], MemoryChunk] = field(default_factory=dict)
     position: Position | None = None
     unreadable: int = 0
 
@@ -44,6 +46,12 @@ class Owned:
         """To be sent when the partition was assigned."""
         value = Fence(partition=self.partition, owner=self.owner).model_dump_json().encode()
         return Message(ALERT_STATES.name, f"fence-{self.partition}".encode(), value, self.partition)
+
+    @staticmethod
+    def memory_message(chunk: MemoryChunk, partitions: int) -> Message:
+        """What a rule remembers: the hour that comes round to the same slot replaces it."""
+        key = f"memory-{chunk.rule}-{alert_id(chunk.rule, chunk.entity)}-{chunk.slot}".encode()
+        return Message(ALERT_STATES.name, key, chunk.model_dump_json().encode(), owner_of(chunk.rule, partitions))
 
     def take(self, records: Sequence[RawRecord]) -> None:
         """Records of the partition, in offset order. What follows our fence is our own echo."""
@@ -64,5 +72,7 @@ class Owned:
             self.states[read.alert] = read
         elif isinstance(read, Position):
             self.position = read
+        elif isinstance(read, MemoryChunk):
+            self.memory[read.rule, alert_id(read.rule, read.entity), read.slot] = read
         elif read.owner == self.owner:
             self.restored = True

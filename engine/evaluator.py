@@ -13,10 +13,10 @@ from engine.rules import Reading, entity_of, metrics_of, read, selects
 from engine.transitions import Moment
 from engine.verdicts import breaches
 from engine.watermarks import Complete, Input, Watermarks
-from schemas.alerts import AlertState, Outcome, State, Transition
+from schemas.alerts import AlertState, MemoryChunk, Outcome, State, Transition
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Mark, Rows
-from schemas.rules import WINDOW_MS, Rule, ThresholdRule
+from schemas.rules import WINDOW_MS, ChangeRule, Rule, ThresholdRule
 
 _NO_DATA = Reading(Outcome.NO_DATA)
 
@@ -58,12 +58,14 @@ class Evaluation:
     Attributes:
         states: Alerts of which something changed, with the transitions that this made in `unsent`.
         transitions: What is to be told now.
+        memory: What rules that look far back remember from now on.
     """
 
     at_ms: int
     partial: bool
     states: list[AlertState] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
+    memory: list[MemoryChunk] = field(default_factory=list)
 
 
 class Evaluator:
@@ -88,6 +90,8 @@ class Evaluator:
             if id_ not in enabled:
                 self._withdrawn.append((before, "was disabled" if id_ in rules else "was removed"))
         self._rules = enabled
+        every = (versioned.rule for versioned in enabled.values())
+        self._readings.memory.apply_rules(one for one in every if isinstance(one, ChangeRule) and one.remembers)
         self._held.keep_only({metric for versioned in enabled.values() for metric in metrics_of(versioned.rule)})
 
     def restore(self, states: Iterable[AlertState], evaluated_ms: int | None) -> None:
@@ -100,6 +104,10 @@ class Evaluator:
         if evaluated_ms is not None:
             known = self._evaluated_ms
             self._evaluated_ms = evaluated_ms if known is None else min(known, evaluated_ms)
+
+    def restore_memory(self, chunks: Iterable[MemoryChunk]) -> None:
+        """What rules that look far back remembered, of the rules that are applied."""
+        self._readings.memory.restore(chunks)
 
     def forget(self, rule: str) -> None:
         """Drops a rule and its alerts: another evaluator owns them now."""
@@ -224,6 +232,7 @@ class Evaluator:
 
     def _at(self, at_ms: int, complete: Complete, *, unseen: bool) -> Evaluation:
         changed: list[AlertState] = []
+        memory: list[MemoryChunk] = []
         for versioned, why in self._withdrawn:
             changed += self._withdraw(versioned, why, at_ms)
         self._withdrawn = []
@@ -232,8 +241,9 @@ class Evaluator:
             if at_ms % every_ms < self._config.window_ms:
                 moment = Moment(at_ms, versioned.version, complete.partial, unseen, every_ms)
                 changed += self._evaluate_rule(versioned, moment)
+                memory += self._readings.remember(versioned.rule, at_ms)
         self._evaluated_ms = at_ms
-        return Evaluation(at_ms, complete.partial, changed, [one for state in changed for one in state.unsent])
+        return Evaluation(at_ms, complete.partial, changed, [one for state in changed for one in state.unsent], memory)
 
     def _withdraw(self, versioned: VersionedRule, why: str, at_ms: int) -> list[AlertState]:
         rule = versioned.rule

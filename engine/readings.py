@@ -1,15 +1,26 @@
 """What rules read of held rows: by entity, over the time that they look back."""
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import reduce
 from typing import assert_never
 
 from engine.combine import Combined, merge
 from engine.forecast import level, read_forecast
 from engine.held import Entity, Held, HeldSeries
+from engine.memory import Memory
 from engine.outliers import read_outliers
-from engine.rules import Reading, aggregated, read, read_change, read_ratio, selects
-from schemas.alerts import Outcome
-from schemas.rules import AbsenceRule, ChangeRule, Compared, ForecastRule, OutlierRule, RatioRule, Rule, ThresholdRule
+from engine.rules import Reading, aggregated, changed, read, read_change, read_ratio, selects
+from schemas.alerts import BUCKET_MS, MemoryChunk, Outcome
+from schemas.rules import (
+    AbsenceRule,
+    ChangeRule,
+    Compared,
+    ForecastRule,
+    OutlierRule,
+    RatioRule,
+    Rule,
+    ThresholdRule,
+)
 from schemas.samples import Kind
 
 Series = list[tuple[Kind, Combined]]
@@ -26,6 +37,7 @@ class Readings:
     def __init__(self, held: Held, window_ms: int) -> None:
         self._held = held
         self._window_ms = window_ms
+        self.memory = Memory()
 
     def span_ms(self, rule: Rule) -> int:
         """How far back a rule looks: over whole windows."""
@@ -48,9 +60,7 @@ class Readings:
                 total = self._over(rule, rule.total, rule.where, at_ms, only)
                 return {entity: read_ratio(rule, bad.get(entity, []), some) for entity, some in total.items()}
             case ChangeRule():
-                before = self._over(rule, rule.metric, rule.where, at_ms - self._whole_ms(rule.ago_ms), only)
-                now = self._over(rule, rule.metric, rule.where, at_ms, only)
-                return {entity: read_change(rule, some, before.get(entity, [])) for entity, some in now.items()}
+                return self._changes(rule, at_ms, only)
             case OutlierRule():
                 every = self._over(rule, rule.metric, rule.where, at_ms, None)
                 found = read_outliers(rule, {entity: aggregated(rule, some) for entity, some in every.items()})
@@ -59,6 +69,26 @@ class Readings:
                 return self._forecasts(rule, at_ms, only)
             case _:
                 assert_never(rule)
+
+    def _changes(self, rule: ChangeRule, at_ms: int, only: Collection[Entity] | None) -> dict[Entity, Reading]:
+        now = self._over(rule, rule.metric, rule.where, at_ms, only)
+        if rule.remembers:
+            was = self.memory.before
+            return {one: changed(rule, aggregated(rule, some), was(rule, one, at_ms)) for one, some in now.items()}
+        before = self._over(rule, rule.metric, rule.where, at_ms - self._whole_ms(rule.ago_ms), only)
+        return {entity: read_change(rule, some, before.get(entity, [])) for entity, some in now.items()}
+
+    def remember(self, rule: Rule, at_ms: int) -> list[MemoryChunk]:
+        """Where a grid point completes a bucket of a rule that looks far back: what of it must be durable."""
+        if not (isinstance(rule, ChangeRule) and rule.remembers) or at_ms % BUCKET_MS >= self._window_ms:
+            return []
+        to_ms = at_ms - at_ms % BUCKET_MS
+        levels = {}
+        for entity, several in self.groups(rule, rule.metric, rule.where).items():
+            combined = [one for each in several if (one := each.over(to_ms - BUCKET_MS, to_ms)) is not None]
+            if combined:
+                levels[entity] = reduce(merge, combined)
+        return self.memory.note(rule, to_ms - BUCKET_MS, levels)
 
     def _forecasts(self, rule: ForecastRule, at_ms: int, only: Collection[Entity] | None) -> dict[Entity, Reading]:
         groups = self.groups(rule, rule.metric, rule.where)

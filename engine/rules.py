@@ -93,7 +93,11 @@ def read_change(
     Args:
         now: At least one series.
     """
-    value, was = aggregated(rule, now), aggregated(rule, before) if before else None
+    return changed(rule, aggregated(rule, now), aggregated(rule, before) if before else None)
+
+
+def changed(rule: ChangeRule, value: float | None, was: float | None) -> Reading:
+    """The same of values; None: there is none."""
     if value is None or was is None:
         return Reading(Outcome.UNDEFINED)
     if abs(value - was) < rule.at_least:

@@ -140,4 +140,28 @@ class Fence(Wire):
     owner: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-StateRecord = Annotated[AlertState | Position | Fence, Field(discriminator="type")]
+BUCKET_MS = 300_000
+"""Length of a bucket of what rules remember that look far back."""
+
+
+class MemoryBucket(Wire):
+    """Five minutes of one entity."""
+
+    start_ms: Millis
+    n: Annotated[int, Field(ge=1)] = Field(description="How many values.")
+    value: Finite = Field(description="Their sum where the rule averages; else their minimum or maximum.")
+
+
+class MemoryChunk(Wire):
+    """An hour of what a rule that looks far back remembers of one entity. Keyed `memory-<rule>-<alert>-<slot>`."""
+
+    v: Literal[1] = 1
+    type: Literal["memory"] = "memory"
+    rule: RuleId
+    entity: Dimensions
+    basis: Hex64 = Field(description="Of what the rule remembers; a rule of another basis passes it over.")
+    slot: Count = Field(description="Place in the ring: hours come round to it.")
+    buckets: list[MemoryBucket] = Field(max_length=12)
+
+
+StateRecord = Annotated[AlertState | Position | Fence | MemoryChunk, Field(discriminator="type")]

@@ -26,3 +26,9 @@ def duration(milliseconds: int) -> str:
 
 
 Duration = Annotated[int, BeforeValidator(duration_ms), Field(ge=0, le=31 * 86_400_000)]
+
+
+def duration_s(value: object) -> object:
+    """The same in seconds; what is no text stays as it is."""
+    milliseconds = duration_ms(value)
+    return milliseconds / 1000 if isinstance(value, str) and isinstance(milliseconds, int) else value

@@ -4,13 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from schemas.alerts import RuleId, Severity
+from schemas.alerts import BUCKET_MS, RuleId, Severity
 from schemas.dimensions import Dimensions, Name
-from schemas.durations import Duration, duration_ms
+from schemas.durations import Duration, duration_s
 from schemas.records import Finite, MetricName, Wire
 
 WINDOW_MS = 10_000
 """Length of a rollup window, and distance of the evaluation grid."""
+HELD_MS = 3_600_000
+"""What lies further back than this is not read of rows but remembered."""
 
 Summary = Annotated[str, StringConstraints(max_length=512)]
 
@@ -171,8 +173,8 @@ class ChangeRule(_ComparedRule):
 
     kind: Literal["change"] = Field(description="`change`.")
     aggregate: Aggregate = Field(default="avg", description="What of the values of all series of an alert is compared.")
-    ago_ms: Annotated[Duration, Field(ge=WINDOW_MS, le=3_600_000, multiple_of=WINDOW_MS)] = Field(
-        alias="ago", description="With how long before it is compared, 10s to 1h."
+    ago_ms: Annotated[Duration, Field(ge=WINDOW_MS, le=7 * 86_400_000, multiple_of=WINDOW_MS)] = Field(
+        alias="ago", description="With how long before it is compared, 10s to 7d; beyond 1h in steps of 5m."
     )
     by: Literal["difference", "ratio"] = Field(
         default="difference", description="What is held against a threshold: the difference, or the ratio to before."
@@ -184,12 +186,20 @@ class ChangeRule(_ComparedRule):
 
     @property
     def reach_ms(self) -> int:
-        """How far back the rule looks."""
-        return self.over_ms + self.ago_ms
+        """How far back rows lie that the rule looks at."""
+        return self.over_ms if self.remembers else self.over_ms + self.ago_ms
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it looks further back than rows are held."""
+        return self.ago_ms > HELD_MS
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         self._require_order(self.direction)
+        whole = not self.ago_ms % BUCKET_MS and not self.over_ms % BUCKET_MS and self.over_ms <= HELD_MS
+        if self.remembers and not (whole and self.aggregate in ("avg", "min", "max")):
+            raise ValueError("ago beyond 1h needs multiples of 5m, over of 5m to 1h, and aggregate avg, min or max")
         return self
 
 
@@ -225,11 +235,6 @@ class OutlierRule(_ComparedRule):
         return "above"
 
 
-def _seconds(value: object) -> object:
-    milliseconds = duration_ms(value)
-    return milliseconds / 1000 if isinstance(value, str) and isinstance(milliseconds, int) else value
-
-
 class ForecastRule(_ComparedRule):
     """Fires when a metric that moves steadily will reach a limit soon."""
 
@@ -242,10 +247,10 @@ class ForecastRule(_ComparedRule):
     over_ms: Annotated[Duration, Field(ge=600_000, le=6 * 3_600_000)] = Field(
         default=3_600_000, alias="over", description="How far back the rule looks, 10m to 6h."
     )
-    warning: Annotated[Finite | None, BeforeValidator(_seconds)] = Field(
+    warning: Annotated[Finite | None, BeforeValidator(duration_s)] = Field(
         default=None, description="A warning, if it will be reached within this; this or `critical` must be given."
     )
-    critical: Annotated[Finite | None, BeforeValidator(_seconds)] = Field(
+    critical: Annotated[Finite | None, BeforeValidator(duration_s)] = Field(
         default=None, description="Critical, if it will be reached within this."
     )
 

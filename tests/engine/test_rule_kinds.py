@@ -218,7 +218,7 @@ def test_a_straight_line_reaches_its_limit_when_it_does(rise_per_h: float, start
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"kind": "change", "ago": "2h", "warning": 1}, "less than or equal"),
+        ({"kind": "change", "ago": "8d", "warning": 1}, "less than or equal"),
         ({"kind": "change", "ago": "15s", "warning": 1}, "multiple of"),
         ({"kind": "change", "ago": "1m", "warning": 2, "critical": 1}, "critical must lie above"),
         ({"kind": "outlier", "warning": 4, "peers_by": ["zone"]}, "some of group_by"),
