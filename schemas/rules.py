@@ -180,7 +180,7 @@ class ChangeRule(_ComparedRule):
         default="difference", description="What is held against a threshold: the difference, or the ratio to before."
     )
     at_least: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="A change by less than so much is none, whatever the ratio."
+        default=0.0, description="A smaller change is none, whatever the ratio."
     )
     direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
 

@@ -1,5 +1,6 @@
 """Rules that look far back: what they remember, and what they decide from it, before and after a restart."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ def remembering(one: ChangeRule) -> Memory:
     return found
 
 
+FOLDS: dict[str, Callable[[list[float]], float]] = {"avg": lambda some: sum(some) / len(some), "min": min, "max": max}
 Buckets = dict[int, list[float]]
 BUCKETS: st.SearchStrategy[Buckets] = st.dictionaries(
     st.integers(0, 200), st.lists(st.integers(-100, 100).map(float), min_size=1, max_size=4), max_size=120
@@ -62,8 +64,7 @@ def test_a_ring_says_what_a_fold_over_everything_says_and_so_does_one_restored_f
         seen = range(last - one.over_ms // BUCKET_MS + 1, last + 1)
         values = [value for each in seen for value in buckets.get(each, [])]
         known = all(each in buckets for each in seen)
-        fold = {"avg": lambda: sum(values) / len(values), "min": lambda: min(values), "max": lambda: max(values)}
-        assert whole.before(one, WEB, at_ms + 10_000) == (fold[aggregate]() if known else None)
+        assert whole.before(one, WEB, at_ms + 10_000) == (FOLDS[aggregate](values) if known else None)
     restored.restore(MemoryChunk.model_validate_json(chunk.model_dump_json()) for chunk in log.values())
     for ahead in range(40):
         at_ms = T + (200 + ahead) * BUCKET_MS
@@ -83,11 +84,8 @@ def test_the_log_holds_no_more_keys_than_the_ring_has_hours() -> None:
 def test_a_bucket_that_is_known_stays_and_an_older_one_does_not_displace_a_newer() -> None:
     ring = Ring(1)
     newer = MemoryBucket(start_ms=T + HOUR_MS, n=1, value=1.0)
-    assert [ring.put(newer), ring.put(newer), ring.put(newer.model_copy(update={"start_ms": T}))] == [
-        True,
-        False,
-        False,
-    ]
+    older = newer.model_copy(update={"start_ms": T})
+    assert [ring.put(one) for one in (newer, newer, older)] == [True, False, False]
     assert ring.over(T, T + 2 * HOUR_MS) == [newer]
 
 
@@ -129,7 +127,7 @@ class Running:
         self.start(None)
 
     def start(self, evaluated_ms: int | None) -> None:
-        self.evaluator = Evaluator(EvaluatorConfig(inputs=frozenset({("metrics.samples", 0)})))
+        self.evaluator = Evaluator(EvaluatorConfig(inputs=frozenset({("in", 0)})))
         self.evaluator.apply_rules({"r": VersionedRule(1, self.rule)})
         self.evaluator.restore(self.states.values(), evaluated_ms)
         self.evaluator.restore_memory(self.memory.values())
@@ -160,7 +158,7 @@ def play(*, minutes: int, restart_at: int | None = None, keeps_memory: bool = Tr
             for again, _ in sent[-60:]:
                 running.feed(again)
         value = 30.0 if 150 * 6 <= number < 160 * 6 else 10.0
-        sent.append((rows(value, T + number * 10_000, metric="m"), mark(T + (number + 1) * 10_000)))
+        sent.append((rows(value, T + number * 10_000), mark(T + (number + 1) * 10_000)))
         for one in sent[-1]:
             running.feed(one)
     return running.told
