@@ -11,8 +11,7 @@ from schemas.records import Finite, MetricName, Wire
 
 WINDOW_MS = 10_000
 """Length of a rollup window, and distance of the evaluation grid."""
-HELD_MS = 3_600_000
-"""What lies further back than this is not read of rows but remembered."""
+HOUR_MS = 3_600_000
 
 Summary = Annotated[str, StringConstraints(max_length=512)]
 
@@ -180,7 +179,7 @@ class ChangeRule(_ComparedRule):
         default="difference", description="What is held against a threshold: the difference, or the ratio to before."
     )
     at_least: Annotated[float, Field(ge=0)] = Field(
-        default=0.0, description="A smaller change is none, whatever the ratio."
+        default=0.0, description="A smaller change is none, whatever it is by."
     )
     direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
 
@@ -191,13 +190,13 @@ class ChangeRule(_ComparedRule):
 
     @property
     def remembers(self) -> bool:
-        """Whether it looks further back than rows are held."""
-        return self.ago_ms > HELD_MS
+        """Whether it looks further back than an hour: further than rows are held."""
+        return self.ago_ms > HOUR_MS
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         self._require_order(self.direction)
-        whole = not self.ago_ms % BUCKET_MS and not self.over_ms % BUCKET_MS and self.over_ms <= HELD_MS
+        whole = not self.ago_ms % BUCKET_MS and not self.over_ms % BUCKET_MS and self.over_ms <= HOUR_MS
         if self.remembers and not (whole and self.aggregate in ("avg", "min", "max")):
             raise ValueError("ago beyond 1h needs multiples of 5m, over of 5m to 1h, and aggregate avg, min or max")
         return self
@@ -244,7 +243,7 @@ class ForecastRule(_ComparedRule):
     )
     limit: Finite = Field(description="What must not be reached.")
     toward: Literal["above", "below"] = Field(default="above", description="From which side: `above` fills.")
-    over_ms: Annotated[Duration, Field(ge=600_000, le=6 * 3_600_000)] = Field(
+    over_ms: Annotated[Duration, Field(ge=600_000, le=6 * HOUR_MS)] = Field(
         default=3_600_000, alias="over", description="How far back the rule looks, 10m to 6h."
     )
     warning: Annotated[Finite | None, BeforeValidator(duration_s)] = Field(
