@@ -39,7 +39,7 @@ def _distances(rule: OutlierRule, peers: Mapping[Entity, float]) -> dict[Entity,
     scale = max(deviation, rule.floor, rule.floor_ratio * abs(middle))
     distances = {entity: _sided(rule, value - middle) for entity, value in peers.items()}
     if not scale:
-        # They are all zero but some: those are as far away as can be told.
+        # Most of them are zero: how far away the others are cannot be told without a floor.
         return {entity: reading_of(0.0 if distance <= 0 else None) for entity, distance in distances.items()}
     return {entity: reading_of(distance / scale) for entity, distance in distances.items()}
 
