@@ -185,3 +185,13 @@ def test_memory_that_was_lost_pages_nobody() -> None:
 def test_what_cannot_be_remembered_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="ago beyond 1h needs"):
         rule(**fields)
+
+
+def test_of_five_minutes_of_silence_nothing_is_remembered() -> None:
+    running = Running(rule(over="15m"))
+    running.feed(mark(T))
+    running.feed(rows(1.0, T))
+    for minute in range(1, 12):
+        running.feed(mark(T + minute * 60_000))
+    (chunk,) = running.memory.values()
+    assert [bucket.start_ms for bucket in chunk.buckets] == [T]
