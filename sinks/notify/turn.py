@@ -13,8 +13,9 @@ from connect.offsets import end_offsets
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from connect.telemetry import Figures
-from engine.notices import Notices, standing_transition, stands
+from engine.notices import Notices
 from engine.routing import tree
+from engine.standing import standing_transition, stands
 from schemas.alerts import AlertState, StateRecord, Transition
 from schemas.notifications import Delivered, Failed, Notice, Planned, Suppressed
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.notices import LOOK_MS, Notices, standing_transition, stands
+from engine.notices import LOOK_MS, Notices
 from engine.routing import tree
+from engine.standing import standing_transition, stands
 from schemas.alerts import AlertState, Severity, State, Transition
 from schemas.notifications import MAX_ALERTS, Planned
 from schemas.routes import RouteSettings
