@@ -137,9 +137,12 @@ def test_nobody_is_reminded_of_what_somebody_takes_care_of_and_its_end_is_told()
     told = Told()
     told.at(20, changed("firing", 20))
     told.at(21)
+    told.at(30, changed("firing", 30, rule="disk-used"))
+    told.at(31)
     told.notices.acknowledge(changed("firing", 20).alert, 10_000)
-    assert told.notices.due_ms() is None
-    assert told.at(3_700) == []
+    assert told.notices.due_ms() == 3_631_000
+    assert told.at(3_630) == []
+    assert told.at(3_631) == ["firing again 1: "]
     told.at(4_000, changed("firing", 4_000, severity="warning"))
     assert told.at(4_001) == ["firing 1: web-1 firing"]
     told.at(5_000, changed("ok", 5_000))
