@@ -91,15 +91,14 @@ class Silences:
         named = [one for label in labels.items() for one in self._by_label.get(label, ())]
         found = []
         for record in (*named, *self._others):
-            until_ms = self._until_ms(record, at_ms)
-            if until_ms is not None and matches(record.matchers, labels):
+            over = isinstance(record, Silence) and not record.starts_ms <= at_ms < record.ends_ms
+            until_ms = None if over or not matches(record.matchers, labels) else self._until_ms(record, at_ms)
+            if until_ms is not None:
                 found.append(Suppressor(record.id, record.by, record.comment, until_ms))
         return found
 
     def _until_ms(self, record: Silence | Maintenance, at_ms: int) -> int | None:
-        if isinstance(record, Maintenance):
-            return self._calendars[record.id].until_ms(at_ms)
-        return record.ends_ms if record.starts_ms <= at_ms < record.ends_ms else None
+        return record.ends_ms if isinstance(record, Silence) else self._calendars[record.id].until_ms(at_ms)
 
 
 def _equal(matchers: Iterable[Matcher]) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 Compacted; the key is the record's id.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
@@ -16,6 +17,9 @@ from schemas.rules import Rule
 
 DAY_MS = 86_400_000
 MAX_SILENCE_MS = 31 * DAY_MS
+_PARTS = frozenset({"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTH", "BYMONTHDAY", "WKST"})
+_NAMES = ", ".join(sorted(_PARTS - {"FREQ"}))
+_RRULE = re.compile(r"[A-Za-z]+=[A-Za-z0-9,+-]+(;[A-Za-z]+=[A-Za-z0-9,+-]+)*")
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 
 Comment = Annotated[str, StringConstraints(min_length=1, max_length=1024, strip_whitespace=True)]
@@ -82,8 +86,8 @@ def _local(text: str) -> str:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
-    if at is None or at.tzinfo is not None:
-        raise ValueError(f"{text!r} is no local time: write 2026-11-29T02:00")
+    if at is None or at.tzinfo is not None or not 2000 <= at.year <= 2100:
+        raise ValueError(f"{text!r} is no local time of 2000 to 2100: write 2026-11-29T02:00")
     return text
 
 
@@ -120,10 +124,25 @@ class Maintenance(Wire):
 
 
 def _check_rule(text: str) -> None:
-    """Raises ValueError."""
-    parts = dict(part.partition("=")[::2] for part in text.upper().split(";"))
-    if parts.get("FREQ") not in _FREQUENCIES or any(part in parts for part in ("BYHOUR", "BYMINUTE", "BYSECOND")):
-        raise ValueError(f"{text!r}: FREQ must be one of {', '.join(_FREQUENCIES)}, one window for each date it names")
+    """Only rules of which a window is found soon: the notifier asks while alerts wait. Raises ValueError."""
+    if _RRULE.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no recurrence rule: write FREQ=WEEKLY;BYDAY=SU, one rule in one line")
+    parts = dict(part.split("=") for part in text.upper().split(";"))
+    if parts.get("FREQ") not in _FREQUENCIES or not parts.keys() <= _PARTS:
+        raise ValueError(f"{text!r}: FREQ must be one of {', '.join(_FREQUENCIES)}, and other parts of {_NAMES}")
+    interval = parts.get("INTERVAL", "1")
+    chosen = parts.keys() - {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST"}
+    if not interval.isdigit() or not 1 <= int(interval) <= 1_000:
+        raise ValueError(f"{text!r}: INTERVAL is 1 to 1000")
+    if int(interval) > 1 and chosen - ({"BYDAY"} if parts["FREQ"] == "WEEKLY" else set()):
+        raise ValueError(f"{text!r}: an INTERVAL above 1 goes with FREQ=WEEKLY and BYDAY, or alone: it may never occur")
+    most = 28 if "BYMONTH" in parts or "BYDAY" in parts else 31
+    if any(abs(int(day)) > most for day in re.findall(r"\d+", parts.get("BYMONTHDAY", ""))):
+        raise ValueError(f"{text!r}: BYMONTHDAY is at most {most} here: else it may never occur")
+    if any(int(week) > 5 for week in re.findall(r"\d+", parts.get("BYDAY", ""))):
+        raise ValueError(f"{text!r}: BYDAY counts weeks up to 5")
+    if "BYMONTHDAY" in parts and re.search(r"\d", parts.get("BYDAY", "")):
+        raise ValueError(f"{text!r}: BYDAY counts no weeks beside BYMONTHDAY: else it may never occur")
     try:
         rrulestr(text, dtstart=datetime(2026, 1, 1))  # noqa: DTZ001  (local time)
     except (ValueError, KeyError, TypeError) as error:

@@ -111,11 +111,23 @@ def test_maintenance_that_is_switched_off_holds_nothing_back() -> None:
         ({"zone": "Mars/Olympus"}, "is no time zone"),
         ({"zone": "../../etc/passwd"}, "is no time zone"),
         ({"first": "tonight"}, "is no local time"),
+        ({"first": "0001-01-01T02:00"}, "is no local time of 2000 to 2100"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=0"}, "INTERVAL is 1 to 1000"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=x"}, "INTERVAL is 1 to 1000"),
+        ({"rrule": "FREQ=DAILY;COUNT=1\nRRULE:FREQ=SECONDLY"}, "one rule in one line"),
+        ({"rrule": "FREQ=DAILY;COUNT=1\nEXRULE:FREQ=SECONDLY"}, "one rule in one line"),
+        ({"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}, "BYMONTHDAY is at most 28 here"),
+        ({"rrule": "FREQ=MONTHLY;BYMONTHDAY=32"}, "BYMONTHDAY is at most 31 here"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=7;BYDAY=TU"}, "an INTERVAL above 1 goes with"),
+        ({"rrule": "FREQ=MONTHLY;INTERVAL=12;BYMONTH=5"}, "an INTERVAL above 1 goes with"),
+        ({"rrule": "FREQ=MONTHLY;BYDAY=6MO"}, "BYDAY counts weeks up to 5"),
+        ({"rrule": "FREQ=MONTHLY;BYDAY=5MO;BYMONTHDAY=1"}, "BYDAY counts no weeks beside BYMONTHDAY"),
+        ({"rrule": "FREQ=YEARLY;BYEASTER=0"}, "FREQ must be one of"),
         ({"first": "2026-01-01T02:00+01:00"}, "is no local time"),
         ({"rrule": "FREQ=SECONDLY"}, "FREQ must be one of"),
         ({"rrule": "FREQ=DAILY;BYMINUTE=0,1,2,3"}, "FREQ must be one of"),
         ({"rrule": "FREQ=WEEKLY;BYDAY=XX"}, "is no recurrence rule"),
-        ({"rrule": "every sunday"}, "FREQ must be one of"),
+        ({"rrule": "every sunday"}, "one rule in one line"),
         ({"duration_ms": 8 * 24 * HOUR_MS}, "less than or equal"),
         ({"comment": " "}, "at least 1 character"),
     ],
@@ -127,7 +139,16 @@ def test_maintenance_that_cannot_be_is_refused_with_a_reason(wrong: dict[str, An
 
 ZONES = st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu"])
 RULES = st.sampled_from(
-    ["", "FREQ=DAILY", "FREQ=WEEKLY;BYDAY=SU,WE", "FREQ=MONTHLY;BYDAY=1SA", "FREQ=DAILY;INTERVAL=3;COUNT=40"]
+    [
+        "",
+        "FREQ=DAILY",
+        "FREQ=WEEKLY;BYDAY=SU,WE",
+        "FREQ=MONTHLY;BYDAY=1SA",
+        "FREQ=DAILY;INTERVAL=3;COUNT=40",
+        "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO",
+        "FREQ=MONTHLY;BYMONTHDAY=-1",
+        "FREQ=YEARLY;BYMONTH=5;BYDAY=-1SU",
+    ]
 )
 
 

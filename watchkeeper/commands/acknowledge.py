@@ -1,20 +1,18 @@
 """`watchkeeper alerts ack`: somebody takes care of an alert."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from connect.clickhouse import Store
+from connect.config import KafkaConfig
 from schemas.control import Acknowledgement
 from schemas.errors import BadSettings
 from sinks.clickhouse.history import newest_raise
 from watchkeeper import addresses, control
 from watchkeeper.sources import Nested, load
-
-_VERSION = """
-SELECT max(version) FROM watchkeeper.alert_acknowledgements WHERE alert = {alert:String}
-"""
 
 
 def run(alert: str, arguments: Nested, config: Path | None, *, assign: str, comment: str) -> None:
@@ -29,13 +27,25 @@ def run(alert: str, arguments: Nested, config: Path | None, *, assign: str, comm
     raised = newest_raise(store, alert)
     if raised is None:
         raise BadSettings(f"no alert was raised that is called {alert}: `watchkeeper alerts list --json` tells them")
-    ((version,),) = store.rows(_VERSION, {"alert": raised.alert})
+    kafka = addresses.kafka_config(loaded)
+    id_ = f"acknowledgement/{raised.alert}"
+    version = asyncio.run(_newest(kafka, id_))
     try:
         record = Acknowledgement(
-            id=f"acknowledgement/{raised.alert}", version=version + 1, at_ms=control.now_ms(), by=control.whoami(),
+            id=id_, version=version + 1, at_ms=control.now_ms(), by=control.whoami(),
             episode_ms=raised.episode_ms, assigned_to=assign, comment=comment,
         )  # fmt: skip
     except ValidationError as error:
         raise BadSettings("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from None
-    asyncio.run(control.publish(addresses.kafka_config(loaded), [record]))
+    asyncio.run(control.publish(kafka, [record]))
     print(f"{assign or record.by} takes care of {raised.alert}: {raised.summary}")
+
+
+async def _newest(kafka: KafkaConfig, id_: str) -> int:
+    """The newest version of a record of `control`; 0: there is none."""
+    newest = 0
+    async for value in control.values(kafka):
+        if value is not None and id_.encode() in value:
+            with suppress(ValidationError):
+                newest = max(newest, Acknowledgement.model_validate_json(value).version)
+    return newest
