@@ -1,4 +1,4 @@
-"""Delivers notices: one line of waiting ones for each receiver, so that none waits for another's receiver."""
+"""Delivers notices: each receiver has lines of its own, so that none waits for another's receiver."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from schemas.notifications import Delivered, Failed, Notice
 from sinks.notify.metrics import Metrics
 from sinks.notify.receiver import Receiver
 from sinks.notify.receivers.settings import AnyReceiver
+from sinks.notify.waiting import Waiting
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def retry_s(attempts: int, asked_s: float) -> float:
 
 
 class Deliveries:
-    """Delivers to every receiver, several notices at once as its settings allow.
+    """Delivers to every receiver, several notices at once as its settings allow, but of one group one after the other.
 
     Args:
         receivers: Each with its settings.
@@ -47,21 +48,21 @@ class Deliveries:
         self._metrics = metrics
         self._give_up_s = give_up_s
         self._ended = ended
-        self._waiting: dict[str, asyncio.Queue[Notice]] = {name: asyncio.Queue(MAX_WAITING) for name in receivers}
+        self._waiting = {name: Waiting(MAX_WAITING) for name in receivers}
 
     @property
     def waiting(self) -> int:
         """Notices that wait or are under way."""
-        return sum(queue._unfinished_tasks for queue in self._waiting.values())  # type: ignore[attr-defined]
+        return sum(waiting.count for waiting in self._waiting.values())
 
     async def add(self, notice: Notice) -> None:
-        """Puts a notice into its receiver's line. Waits while that is full."""
+        """Puts a notice behind those of its group. Waits while too many wait for its receiver."""
         await self._waiting[notice.receiver].put(notice)
 
     async def empty(self) -> None:
         """Returns when no notice waits and none is under way."""
-        for queue in self._waiting.values():
-            await queue.join()
+        for waiting in self._waiting.values():
+            await waiting.empty()
 
     async def run(self) -> None:
         """Delivers until cancelled."""
@@ -71,13 +72,13 @@ class Deliveries:
                     group.create_task(self._work(name))
 
     async def _work(self, name: str) -> None:
-        queue = self._waiting[name]
+        waiting = self._waiting[name]
         while True:
-            notice = await queue.get()
+            notice = await waiting.get()
             try:
                 await self._deliver(name, notice)
             finally:
-                queue.task_done()
+                waiting.done(notice)
 
     async def _deliver(self, name: str, notice: Notice) -> None:
         settings, receiver = self._receivers[name]

@@ -71,6 +71,41 @@ async def test_a_receiver_that_is_away_is_tried_again_and_others_do_not_wait_for
     assert sorted(late.transitions) == sorted(taken.transitions)
 
 
+async def test_an_end_does_not_overtake_the_beginning_that_a_receiver_did_not_take_at_once(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    async with receiver() as (taken, url):
+        taken.status = 503
+        with notifiers(kafka, tmp_path, routes(tmp_path / "notify.yaml", {"team": url}, QUICK)) as start:
+            notifier = start()
+            await emit(kafka, changed("firing", 20))
+            await eventually("it waits for its fourth attempt", lambda: _says(notifier, "attempt 3"))
+            taken.status = 200
+            await emit(kafka, changed("ok", 90), changed("firing", 20, source="web-2"))
+            await eventually("all is told", lambda: _has(taken, 3))
+    assert taken.transitions == ["web-2 firing", "web-1 firing", "web-1 ok"]
+
+
+async def test_a_receiver_that_takes_connections_and_never_answers_delays_no_other(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    both = {**QUICK, "routes": [{"receiver": "frozen", "continue": True}, {"receiver": "team"}]}
+    async with receiver() as (taken, url), receiver() as (frozen, other):
+        frozen.holds = asyncio.Event()
+        file = routes(tmp_path / "notify.yaml", {"team": url, "frozen": other}, both)
+        with notifiers(kafka, tmp_path, file) as start:
+            start()
+            await emit(kafka, *(changed("firing", 20, source=f"web-{n}") for n in range(50)))
+            await eventually("the other is told", lambda: _has(taken, 50))
+            assert frozen.notices == []
+            frozen.holds.set()
+            frozen.holds = None
+            await eventually("it is told", lambda: _has(frozen, 50))
+    assert sorted(frozen.transitions) == sorted(taken.transitions)
+
+
 async def test_where_a_receiver_refuses_its_fallback_is_told(kafka: KafkaConfig, tmp_path: Path) -> None:
     await create_topics(kafka, TOPICS)
     async with receiver() as (taken, url), receiver() as (refusing, other):
