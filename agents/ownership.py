@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from agents.batches import RawRecord
 from connect.outbox import Message
 from engine.alerts import alert_id
+from engine.part_ids import whole_id
 from schemas.alerts import AlertState, Fence, MemoryChunk, Position, StateRecord
 from schemas.dimensions import fingerprint
 from schemas.errors import BadRecord
@@ -19,8 +20,8 @@ _RECORD: TypeAdapter[AlertState | Position | Fence | MemoryChunk] = TypeAdapter(
 
 
 def owner_of(rule: str, partitions: int) -> int:
-    """The partition of `alerts.state` that a rule belongs to."""
-    return fingerprint(rule, "", ()) % partitions
+    """The partition of `alerts.state` that a rule belongs to, and with it its parts."""
+    return fingerprint(whole_id(rule), "", ()) % partitions
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
 from engine.lag import Place
 from schemas.rollup_wire import Mark
-from schemas.rules import WINDOW_MS
+from schemas.rule_base import WINDOW_MS
 from schemas.topics import ROLLUPS
 from schemas.wire import encode
 

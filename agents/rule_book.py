@@ -4,7 +4,7 @@ from pydantic import TypeAdapter
 
 from agents.ownership import owner_of
 from connect.outbox import Message
-from engine.evaluator import VersionedRule
+from engine.parts import VersionedRule, with_parts
 from schemas.control import ControlRecord, RuleApplied, RuleControl
 from schemas.topics import CONTROL
 
@@ -47,11 +47,13 @@ class RuleBook:
 
     def owned(self, partitions: frozenset[int]) -> dict[str, VersionedRule]:
         """Rules that belong to some partitions of `alerts.state`."""
-        return {
+        every = {
             record.rule.id: VersionedRule(record.version, record.rule)
             for record in self._newest.values()
-            if record.rule is not None and owner_of(record.rule.id, self._partitions) in partitions
+            if record.rule is not None
         }
+        ours = {id_: one for id_, one in every.items() if owner_of(id_, self._partitions) in partitions}
+        return with_parts(ours, every)
 
     def applied(self, partitions: frozenset[int], at_ms: int) -> list[Message]:
         """What is to be written down before the decisions of a time: versions, also of removals, that are new there."""

@@ -8,9 +8,11 @@ from rich.progress import Progress
 
 from benchmarks.figures import Figure, Section, Table
 from benchmarks.options import Options
-from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
+from engine.evaluator import Evaluator, EvaluatorConfig
+from engine.parts import VersionedRule
 from schemas.rollup_wire import Mark, Row, Rows
-from schemas.rules import WINDOW_MS, ThresholdRule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import ThresholdRule
 
 RULES, SERIES, RAISING = 1_000, 1_000, 10
 START_MS = 1_800_000_000_000

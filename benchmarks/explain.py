@@ -17,7 +17,8 @@ from connect.clickhouse import Store
 from engine.alerts import alert_id
 from schemas.alerts import Outcome, Severity, State, Transition
 from schemas.rollups import ROLLUP_10S
-from schemas.rules import WINDOW_MS, RatioRule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import RatioRule
 from schemas.samples import Kind
 from schemas.series import series_of
 from sinks.clickhouse.explanations import BEFORE_MS, blamed

@@ -20,7 +20,7 @@ from agents.host import FoldHost
 from benchmarks import stream
 from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
-from schemas.rules import WINDOW_MS
+from schemas.rule_base import WINDOW_MS
 from schemas.topics import SAMPLES
 from watchkeeper.sections import ProcessSettings
 

@@ -15,7 +15,8 @@ from connect.config import ClickHouseConfig, KafkaConfig
 from connect.publisher import Publisher
 from connect.reader import TopicReader
 from schemas.alerts import State, Transition
-from schemas.rules import WINDOW_MS, RuleFile, ThresholdRule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import RuleFile, ThresholdRule
 from schemas.topics import ALERTS, SAMPLES
 from watchkeeper import control
 

@@ -20,7 +20,8 @@ from benchmarks.latency import NotSeen
 from benchmarks.options import Options
 from connect.config import KafkaConfig
 from connect.publisher import Publisher
-from schemas.rules import WINDOW_MS, RuleFile, ThresholdRule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import RuleFile, ThresholdRule
 from schemas.topics import SAMPLES
 from watchkeeper import control
 

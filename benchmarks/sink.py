@@ -29,7 +29,7 @@ from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
 from schemas.columns import Columns, block_of
 from schemas.rollup_wire import decode_message
-from schemas.rules import WINDOW_MS
+from schemas.rule_base import WINDOW_MS
 from schemas.topics import ROLLUPS, SAMPLES
 from schemas.wire import SampleDecoder, encode
 from tests.ports import free_ports

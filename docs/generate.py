@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -27,15 +28,8 @@ from schemas.dimensions import MAX_DIMENSIONS, MAX_NAME_CHARS, MAX_VALUE_CHARS  
 from schemas.records import MAX_RECORD_BYTES  # noqa: E402
 from schemas.reference import FUTURE_BOUND_MS, PAST_BOUND_MS  # noqa: E402
 from schemas.routes import RouteSettings  # noqa: E402
-from schemas.rules import (  # noqa: E402
-    WINDOW_MS,
-    AbsenceRule,
-    ChangeRule,
-    ForecastRule,
-    OutlierRule,
-    RatioRule,
-    ThresholdRule,
-)
+from schemas.rule_base import WINDOW_MS, BaseRule, JudgedRule, MetricRule  # noqa: E402
+from schemas.rules import Rule  # noqa: E402
 from schemas.samples import MAX_BUCKETS, MAX_SAMPLES  # noqa: E402
 from schemas.topics import TOPICS, Topic  # noqa: E402
 from sinks.notify.receivers.settings import (  # noqa: E402
@@ -155,14 +149,23 @@ def metrics_table() -> str:
     )
 
 
-def rule_fields(model: type[BaseModel], *, shared: bool) -> str:
+def rule_fields(model: type[BaseModel], *, but: Iterable[str] = ()) -> str:
     """One row for each field of a rule, under the name that files use.
 
     Args:
-        shared: The fields that every kind of rule has, or else those that only this kind has.
+        but: Fields that another table holds.
     """
-    every = (ThresholdRule.model_fields.keys() & AbsenceRule.model_fields.keys()) - {"kind"}
-    return file_fields(model, [name for name in model.model_fields if (name in every) is shared])
+    return file_fields(model, [name for name in model.model_fields if name not in but])
+
+
+def kind_tables() -> dict[str, str]:
+    """By the name of its block, the table of each kind of rule: the fields that only it has."""
+    found = {}
+    for model in get_args(get_args(Rule)[0]):
+        (kind,) = get_args(model.model_fields["kind"].annotation)
+        shared = JudgedRule if issubclass(model, JudgedRule) else MetricRule
+        found[f"{kind.replace('_', '-')}-fields"] = rule_fields(model, but=shared.model_fields)
+    return found
 
 
 def receiver_fields(model: type[BaseModel]) -> str:
@@ -184,7 +187,7 @@ def _rule_default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
-    if value in ("", None, {}, [], ()):
+    if value in ("", None, {}, [], ()) or (isinstance(value, tuple) and isinstance(value[0], BaseModel)):
         return ""
     if isinstance(value, SecretStr):
         return f"`{value.get_secret_value()}`"
@@ -235,13 +238,10 @@ def documents() -> dict[Path, str]:
         "benchmarks": benchmarks_table(),
         "limits": limits_table(),
         "decisions": decisions_table(),
-        "rule-fields": rule_fields(ThresholdRule, shared=True),
-        "threshold-fields": rule_fields(ThresholdRule, shared=False),
-        "ratio-fields": rule_fields(RatioRule, shared=False),
-        "change-fields": rule_fields(ChangeRule, shared=False),
-        "outlier-fields": rule_fields(OutlierRule, shared=False),
-        "forecast-fields": rule_fields(ForecastRule, shared=False),
-        "absence-fields": rule_fields(AbsenceRule, shared=False),
+        "rule-fields": rule_fields(BaseRule),
+        "metric-fields": rule_fields(MetricRule, but=BaseRule.model_fields),
+        "judged-fields": rule_fields(JudgedRule, but=MetricRule.model_fields),
+        **kind_tables(),
         "route-fields": file_fields(RouteSettings, RouteSettings.model_fields),
         "receiver-fields": file_fields(WebhookSettings, ("name", "fallback", "send_resolved", "timeout_s", "at_once")),
         "webhook-fields": receiver_fields(WebhookSettings),

@@ -158,7 +158,7 @@ def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, m
         severity = before.severity
     if state in _RAISED:
         return _Next(State.FIRING, severity)
-    wait_ms, enough = (rule.for_ms, rule.breaches) if isinstance(rule, Compared) else (0, 1)
+    wait_ms, enough = _wait(rule)
     # What waits to be raised must have held all the time: silence, or a stop, and it waits anew.
     since_ms = before.since_ms if before.state is State.PENDING and not moment.unseen else moment.at_ms
     waits = wait_ms > 0 or enough > 1
@@ -166,6 +166,13 @@ def _breached(before: AlertState, state: State, rule: Rule, judged: Judgement, m
         return _Next(State.PENDING if waits else State.FIRING, severity, breaches=breaches)
     fires = moment.at_ms - since_ms >= wait_ms and breaches.bit_count() >= enough
     return _Next(State.FIRING if fires else State.PENDING, severity, breaches=breaches)
+
+
+def _wait(rule: Rule) -> tuple[int, int]:
+    """How long a rule must be breached, and in how many windows, before it fires."""
+    if isinstance(rule, AbsenceRule):
+        return 0, 1
+    return rule.for_ms, rule.breaches if isinstance(rule, Compared) else 1
 
 
 def _better(before: AlertState, state: State, rule: Rule, moment: Moment) -> _Next:

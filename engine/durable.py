@@ -2,7 +2,7 @@
 
 from engine.verdicts import forgotten
 from schemas.alerts import AlertState, State
-from schemas.rules import AbsenceRule, Rule
+from schemas.rules import AbsenceRule, Compared, Rule
 
 
 def is_open(state: AlertState) -> bool:
@@ -26,7 +26,7 @@ def _counts(state: AlertState) -> tuple[int, ...]:
 
 def is_expected(rule: Rule) -> bool:
     """Whether entities of a rule are known while nothing is wrong with them."""
-    return isinstance(rule, AbsenceRule) or rule.on_no_data == "firing" or rule.grace_ms > 0
+    return rule.grace_ms > 0 or _notices_silence(rule)
 
 
 def worth_keeping(rule: Rule, state: AlertState, window_ms: int) -> bool:
@@ -34,6 +34,10 @@ def worth_keeping(rule: Rule, state: AlertState, window_ms: int) -> bool:
     if state.state is not State.OK or state.sides:
         return True
     silent = state.silent_windows
-    if isinstance(rule, AbsenceRule) or rule.on_no_data == "firing":
+    if _notices_silence(rule):
         return not forgotten(rule, silent, window_ms)
     return silent * window_ms < rule.grace_ms
+
+
+def _notices_silence(rule: Rule) -> bool:
+    return isinstance(rule, AbsenceRule) or (isinstance(rule, Compared) and rule.on_no_data == "firing")

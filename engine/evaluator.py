@@ -2,26 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from engine.alerts import anticipated, kept_closed, left_out, new_alert, step, withdrawn
+from engine.alert_states import AlertStates
+from engine.alerts import anticipated, new_alert
 from engine.amend import LateData
-from engine.durable import differs, is_expected, is_open, worth_keeping
-from engine.early import Touched, anticipates, as_said, is_worst, only_grows, said
+from engine.early import Touched, anticipates, is_worst, only_grows, said
 from engine.held import Entity, Held
+from engine.memory import remembers
+from engine.part_ids import part_id
+from engine.parts import VersionedRule, parts_of, read_parts
 from engine.readings import Readings
 from engine.rules import Reading, entity_of, metrics_of, read, selects
 from engine.transitions import Moment
-from engine.verdicts import breaches
 from engine.watermarks import Complete, Input, Watermarks
-from schemas.alerts import AlertState, MemoryChunk, Outcome, State, Transition
+from schemas.alerts import AlertState, MemoryChunk, Outcome, Transition
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Mark, Rows
-from schemas.rules import WINDOW_MS, ChangeRule, Rule, ThresholdRule
-
-_NO_DATA = Reading(Outcome.NO_DATA)
-
-OF_RULE: Entity = ()
-"""Where a rule groups by something: the alert of the rule itself, which tells of those that are left out."""
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import OfMetric, ThresholdRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +43,6 @@ class EvaluatorConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionedRule:
-    """A rule and its version."""
-
-    version: int
-    rule: Rule
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One grid point.
 
@@ -68,6 +59,13 @@ class Evaluation:
     memory: list[MemoryChunk] = field(default_factory=list)
 
 
+class Looking(NamedTuple):
+    """A rule that looks at a metric, and its version."""
+
+    version: int
+    rule: OfMetric
+
+
 class Evaluator:
     """Holds rows and alert states, and evaluates the rules that it is given."""
 
@@ -79,28 +77,44 @@ class Evaluator:
         self._touched = Touched()
         self._late = LateData(config.amend_ms)
         self._rules: dict[str, VersionedRule] = {}
+        self._parts: dict[str, list[VersionedRule]] = {}
+        """Of each rule over rules, what it looks at."""
+
+        self._metrics: set[str] = set()
+        self._spans_ms: list[int] = []
         self._withdrawn: list[tuple[VersionedRule, str]] = []
-        self._states: dict[str, dict[Entity, AlertState]] = {}
+        self._alerts = AlertStates()
         self._evaluated_ms: int | None = None
 
     def apply_rules(self, rules: Mapping[str, VersionedRule]) -> None:
         """The rules from now on. Alerts of one that is gone or disabled end at the next grid point."""
-        enabled = {id_: versioned for id_, versioned in rules.items() if versioned.rule.enabled}
-        for id_, before in self._rules.items():
-            if id_ not in enabled:
-                self._withdrawn.append((before, "was disabled" if id_ in rules else "was removed"))
-        self._rules = enabled
-        every = (versioned.rule for versioned in enabled.values())
-        self._readings.memory.apply_rules(one for one in every if isinstance(one, ChangeRule) and one.remembers)
-        self._held.keep_only({metric for versioned in enabled.values() for metric in metrics_of(versioned.rule)})
+        before = self._by_id
+        self._rules = {id_: versioned for id_, versioned in rules.items() if versioned.rule.enabled}
+        self._parts = {id_: list(parts_of(versioned)) for id_, versioned in self._rules.items()}
+        present = self._by_id
+        for id_, versioned in before.items():
+            if id_ not in present:
+                self._withdrawn.append((versioned, "was disabled" if id_ in rules else "was removed"))
+        looking = self._looking()
+        self._readings.memory.apply_rules(one.rule for one in looking if remembers(one.rule))
+        self._spans_ms = [self._readings.span_ms(one.rule) for one in looking]
+        self._metrics = {metric for one in looking for metric in metrics_of(one.rule)}
+        self._held.keep_only(self._metrics)
+
+    @property
+    def _by_id(self) -> dict[str, VersionedRule]:
+        return self._rules | {one.rule.id: one for parts in self._parts.values() for one in parts}
+
+    def _looking(self) -> list["Looking"]:
+        """Every rule that looks at a metric itself, also as a part of another."""
+        return [Looking(one.version, rule) for one in self._by_id.values() if isinstance(rule := one.rule, OfMetric)]
 
     def restore(self, states: Iterable[AlertState], evaluated_ms: int | None) -> None:
         """What an earlier evaluator knew. Grid points after `evaluated_ms` are evaluated again.
 
         States of rules that are not applied here stay as they are.
         """
-        for state in states:
-            self._states.setdefault(state.rule, {})[canonical(state.entity)] = state
+        self._alerts.restore(states)
         if evaluated_ms is not None:
             known = self._evaluated_ms
             self._evaluated_ms = evaluated_ms if known is None else min(known, evaluated_ms)
@@ -112,14 +126,15 @@ class Evaluator:
     def forget(self, rule: str) -> None:
         """Drops a rule and its alerts: another evaluator owns them now."""
         self._rules.pop(rule, None)
-        self._states.pop(rule, None)
-        self._late.forget(rule)
+        for one in (rule, *(part.rule.id for part in self._parts.pop(rule, ()))):
+            self._alerts.forget(one)
+            self._late.forget(one)
 
     def add_rows(self, rows: Rows) -> None:
         """Rows of one metric; ignored where no rule looks at it."""
         if not self.reads(rows.metric):
             return
-        looking = [one for one in self._rules.values() if rows.metric in metrics_of(one.rule)]
+        looking = [one for one in self._looking() if rows.metric in metrics_of(one.rule)]
         late = [
             place
             for one in looking
@@ -130,7 +145,7 @@ class Evaluator:
         self._touched.note(rows, (one.rule for one in looking))
         for one, known in zip(late, before, strict=True):
             after = self._readings.of(one.rule, one.moment.at_ms, one.entities)
-            self._late.compare(one, known, after, self._states.get(one.rule.id, {}))
+            self._late.compare(one, known, after, self._alerts.of(one.rule.id))
 
     def take_amendments(self) -> list[Transition]:
         """What late rows would have changed, see `engine.amend`; each once."""
@@ -138,7 +153,7 @@ class Evaluator:
 
     def reads(self, metric: str) -> bool:
         """Whether a rule looks at a metric."""
-        return any(metric in metrics_of(versioned.rule) for versioned in self._rules.values())
+        return metric in self._metrics
 
     def add_mark(self, mark: Mark) -> None:
         """The watermark of one input partition."""
@@ -155,15 +170,12 @@ class Evaluator:
         if self._evaluated_ms is None:
             return 0
         window_ms = self._config.window_ms
-        spans = [self._readings.span_ms(versioned.rule) for versioned in self._rules.values()]
-        return self._evaluated_ms + window_ms - max(spans, default=window_ms)
+        return self._evaluated_ms + window_ms - max(self._spans_ms, default=window_ms)
 
     @property
     def firing(self) -> list[AlertState]:
         """Alerts that are raised."""
-        raised = (State.FIRING, State.RECOVERING)
-        known = [as_said(state) for of_rule in self._states.values() for state in of_rule.values()]
-        return [one for one in known if (one.resume if one.state is State.STALE else one.state) in raised]
+        return self._alerts.raised(self._rules)
 
     def due_ms(self) -> int | None:
         """The next grid point that `evaluate` decides; None while the watermark has not passed it."""
@@ -193,8 +205,8 @@ class Evaluator:
         found = Evaluation(self._evaluated_ms + window_ms, partial=False)
         touched = self._touched.take(found.at_ms)
         for versioned in self._rules.values():
-            rule, names = versioned.rule, touched.get(versioned.rule.metric)
-            if names and anticipates(rule):
+            rule = versioned.rule
+            if anticipates(rule) and (names := touched.get(rule.metric)):
                 moment = Moment(found.at_ms, versioned.version, window_ms=window_ms)
                 labels = self._held.labels(rule.metric, names)
                 entities = {canonical(entity_of(rule, one)) for one in labels if selects(rule.where, one)}
@@ -204,7 +216,7 @@ class Evaluator:
     def _anticipate_rule(
         self, rule: ThresholdRule, entities: Iterable[Entity], moment: Moment, found: Evaluation
     ) -> None:
-        known = self._states.setdefault(rule.id, {})
+        known = self._alerts.of(rule.id)
         open_ended = [entity for entity in entities if entity not in known or not is_worst(rule, known[entity])]
         if not open_ended:
             return
@@ -234,67 +246,26 @@ class Evaluator:
         changed: list[AlertState] = []
         memory: list[MemoryChunk] = []
         for versioned, why in self._withdrawn:
-            changed += self._withdraw(versioned, why, at_ms)
+            self._late.forget(versioned.rule.id)
+            moment = Moment(at_ms, versioned.version, window_ms=self._config.window_ms)
+            changed += self._alerts.withdraw(versioned, why, moment)
         self._withdrawn = []
         for versioned in self._rules.values():
-            every_ms = max(versioned.rule.every_ms, self._config.window_ms)
-            if at_ms % every_ms < self._config.window_ms:
-                moment = Moment(at_ms, versioned.version, complete.partial, unseen, every_ms)
-                changed += self._evaluate_rule(versioned, moment)
-                memory += self._readings.remember(versioned.rule, at_ms)
+            parts = self._parts[versioned.rule.id]
+            for one in (*parts, versioned):
+                every_ms = max(one.rule.every_ms, self._config.window_ms)
+                if at_ms % every_ms < self._config.window_ms:
+                    moment = Moment(at_ms, one.version, complete.partial, unseen, every_ms)
+                    changed += self._alerts.evaluate(one, self._read(one, parts, moment), moment)
+                    memory += self._readings.remember(one.rule, at_ms) if isinstance(one.rule, OfMetric) else []
         self._evaluated_ms = at_ms
         return Evaluation(at_ms, complete.partial, changed, [one for state in changed for one in state.unsent], memory)
 
-    def _withdraw(self, versioned: VersionedRule, why: str, at_ms: int) -> list[AlertState]:
+    def _read(self, versioned: VersionedRule, parts: list[VersionedRule], moment: Moment) -> dict[Entity, Reading]:
         rule = versioned.rule
-        of_rule = self._states.pop(rule.id, {})
-        self._late.forget(rule.id)
-        moment = Moment(at_ms, versioned.version, window_ms=self._config.window_ms)
-        ended = [withdrawn(state, rule, moment, f"rule {rule.id} {why}") for state in of_rule.values()]
-        return [state for state in ended if state.unsent]
-
-    def _evaluate_rule(self, versioned: VersionedRule, moment: Moment) -> list[AlertState]:
-        rule = versioned.rule
-        self._late.note(rule.id, moment)
-        readings = self._readings.of(rule, moment.at_ms)
-        known = self._states.setdefault(rule.id, {})
-        entities = readings.keys() | known.keys()
-        if rule.group_by:
-            entities -= {OF_RULE}
-        room = rule.max_alerts - sum(is_open(as_said(known[entity])) for entity in known.keys() & entities)
-        changed: list[AlertState] = []
-        beyond: list[AlertState] = []
-        knows_all = is_expected(rule)
-        for entity in sorted(entities):
-            reading = readings.get(entity, _NO_DATA)
-            if entity not in known and not knows_all and not breaches(rule, reading, moment):
-                # Most entities most of the time: nothing is known of them, and nothing is to be.
-                continue
-            before = known.get(entity) or new_alert(rule, dict(entity), versioned.version)
-            if moment.at_ms <= before.evaluated_ms:
-                continue
-            after = step(before, reading, rule, moment)
-            opened = is_open(after) - is_open(as_said(before))
-            if opened > max(room, 0):
-                beyond.append(after)
-                after, opened = kept_closed(before, after), 0
-            room -= opened
-            changed += self._keep(versioned, entity, before, after, moment)
-        if rule.group_by and (beyond or OF_RULE in known):
-            before = known.get(OF_RULE) or new_alert(rule, {}, versioned.version)
-            if moment.at_ms > before.evaluated_ms:
-                changed += self._keep(versioned, OF_RULE, before, left_out(before, beyond, rule, moment), moment)
-        return changed
-
-    def _keep(
-        self, versioned: VersionedRule, entity: Entity, before: AlertState, after: AlertState, moment: Moment
-    ) -> list[AlertState]:
-        """Knows the alert from now on, if anything must be known of it. Returns it if a restart must know of it."""
-        rule = versioned.rule
-        known = self._states[rule.id]
-        is_new = entity not in known and is_expected(rule)
-        if worth_keeping(rule, after, moment.window_ms):
-            known[entity] = after
-        else:
-            known.pop(entity, None)
-        return [after] if is_new or differs(before, after) else []
+        if isinstance(rule, OfMetric):
+            self._late.note(rule.id, moment)
+            return self._readings.of(rule, moment.at_ms)
+        ids = {one.rule.id.removeprefix(part_id(rule.id, "")): one.rule.id for one in parts}
+        of_part = {name: self._alerts.of(id_) for name, id_ in ids.items()}
+        return read_parts(rule, of_part, self._alerts.of(rule.id))

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from engine.evaluator import VersionedRule
+from engine.parts import VersionedRule, with_parts
 from schemas.alerts import AlertState, State, Transition
 from schemas.control import RuleApplied, RuleControl
-from schemas.rules import AbsenceRule, Compared, Rule
+from schemas.rules import AbsenceRule, Compared, Rule, RuleOfRules
 
 MAX_WARM_UP_MS = 3_600_000
 """How long before its range a replay evaluates at most, so that counts of windows are what they were."""
@@ -37,7 +37,7 @@ class Timeline:
             newest = max(known, key=lambda one: one.number, default=None)
             if newest is not None and newest.rule is not None:
                 found[id_] = VersionedRule(newest.number, newest.rule)
-        return found
+        return with_parts(found, found)
 
     def rules(self, from_ms: int, to_ms: int) -> list[Rule]:
         """Every version that was in force at some time of a range."""
@@ -126,6 +126,8 @@ def warm_up_ms(rules: Iterable[Rule], window_ms: int) -> int:
     for rule in rules:
         if isinstance(rule, AbsenceRule):
             held = [rule.after_ms]
+        elif isinstance(rule, RuleOfRules):
+            held = [rule.for_ms, rule.remembers_parts_ms]
         else:
             held = [rule.for_ms, rule.stale_after_ms, rule.windows * max(window_ms, rule.every_ms)]
         each_ms = max(window_ms, rule.every_ms)

@@ -7,12 +7,16 @@ with the ring, so that compaction bounds the topic as the ring bounds the proces
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
-from engine.combine import Combined
 from engine.held import Entity
 from schemas.alerts import BUCKET_MS, MemoryBucket, MemoryChunk
+from schemas.burn_rate import BurnRateRule
 from schemas.dimensions import canonical, fingerprint
-from schemas.rules import ChangeRule
+from schemas.rules import ChangeRule, Rule
+
+Remembering = ChangeRule | BurnRateRule
+"""Kinds that may look far back."""
 
 CHUNK_BUCKETS = 12
 CHUNK_MS = CHUNK_BUCKETS * BUCKET_MS
@@ -20,9 +24,20 @@ MAX_ENTITIES = 2_000
 """Of one rule. Of those beyond nothing is remembered, and what they are compared with is undefined."""
 
 
-def basis_of(rule: ChangeRule) -> str:
+def remembers(rule: Rule) -> TypeGuard[Remembering]:
+    """Whether a rule looks further back than rows are held."""
+    return rule.remembered_ms > 0
+
+
+def basis_of(rule: Remembering) -> str:
     """Equal for rules that remember the same: a rule of another basis begins anew. 16 hexadecimal digits."""
-    parts = (rule.aggregate, str(rule.ago_ms), str(rule.over_ms), ",".join(rule.group_by))
+    parts: tuple[str, ...]
+    if isinstance(rule, BurnRateRule):
+        bad = ",".join(f"{name}={value}" for name, value in canonical(rule.bad))
+        parts = ("burn rate", bad, rule.total, str(rule.remembered_ms), ",".join(rule.group_by))
+    else:
+        agos = ",".join(str(one) for one in rule.agos_ms)
+        parts = (rule.aggregate, agos, str(rule.over_ms), ",".join(rule.group_by))
     return f"{fingerprint(rule.metric, '|'.join(parts), canonical(rule.where)):016x}"
 
 
@@ -38,15 +53,23 @@ class Ring:
         self._starts = array("q", [-1]) * length
         self._counts = array("q", [0]) * length
         self._values = array("d", [0.0]) * length
+        self._wholes = array("d", [0.0]) * length
         self.newest_ms = -1
+        self.first_ms = -1
+        """Of the first bucket that it was ever given."""
+
+        self._sums: dict[tuple[int, int], tuple[float, float]] = {}
 
     def put(self, bucket: MemoryBucket) -> bool:
         """Takes a bucket, unless it or a later one has its place. Says whether it did."""
         place = bucket.start_ms // BUCKET_MS % len(self._starts)
         if self._starts[place] >= bucket.start_ms:
             return False
-        self._starts[place], self._counts[place], self._values[place] = bucket.start_ms, bucket.n, bucket.value
+        self._starts[place], self._counts[place] = bucket.start_ms, bucket.n
+        self._values[place], self._wholes[place] = bucket.value, bucket.whole
         self.newest_ms = max(self.newest_ms, bucket.start_ms)
+        self.first_ms = bucket.start_ms if self.first_ms < 0 else min(self.first_ms, bucket.start_ms)
+        self._sums.clear()
         return True
 
     def over(self, from_ms: int, to_ms: int) -> list[MemoryBucket]:
@@ -55,13 +78,26 @@ class Ring:
         for start_ms in range(from_ms, to_ms, BUCKET_MS):
             place = start_ms // BUCKET_MS % len(self._starts)
             if self._starts[place] == start_ms:
-                found.append(MemoryBucket(start_ms=start_ms, n=self._counts[place], value=self._values[place]))
+                n, value, whole = self._counts[place], self._values[place], self._wholes[place]
+                found.append(MemoryBucket(start_ms=start_ms, n=n, value=value, whole=whole))
         return found
+
+    def sums(self, from_ms: int, to_ms: int) -> tuple[float, float]:
+        """What the buckets of a span add up to: what went wrong, and everything. Equal spans are added up once."""
+        known = self._sums.get((from_ms, to_ms))
+        if known is None:
+            length = len(self._starts)
+            starts = range(from_ms, to_ms, BUCKET_MS)
+            places = [place for one in starts if self._starts[place := one // BUCKET_MS % length] == one]
+            known = sum(self._values[place] for place in places), sum(self._wholes[place] for place in places)
+            self._sums[from_ms, to_ms] = known
+        return known
 
     @property
     def size_bytes(self) -> int:
         """What its buckets take in memory."""
-        return sum(len(column) * column.itemsize for column in (self._starts, self._counts, self._values))
+        columns = (self._starts, self._counts, self._values, self._wholes)
+        return sum(len(column) * column.itemsize for column in columns)
 
 
 @dataclass(slots=True)
@@ -77,13 +113,13 @@ class Memory:
     def __init__(self) -> None:
         self._rules: dict[str, _OfRule] = {}
 
-    def apply_rules(self, rules: Iterable[ChangeRule]) -> None:
+    def apply_rules(self, rules: Iterable[Remembering]) -> None:
         """The rules that remember from now on. What a rule remembered is dropped if it is gone or of another basis."""
         before, self._rules = self._rules, {}
         for rule in rules:
             basis, known = basis_of(rule), before.get(rule.id)
             # One chunk more than the rule looks back: it looks from within a chunk into the midst of another.
-            chunks = -(-(rule.ago_ms + rule.over_ms + BUCKET_MS) // CHUNK_MS) + 1
+            chunks = -(-(rule.remembered_ms + BUCKET_MS) // CHUNK_MS) + 1
             self._rules[rule.id] = known if known is not None and known.basis == basis else _OfRule(basis, chunks)
 
     def restore(self, chunks: Iterable[MemoryChunk]) -> None:
@@ -96,27 +132,30 @@ class Memory:
                     for bucket in chunk.buckets:
                         ring.put(bucket)
 
-    def note(self, rule: ChangeRule, start_ms: int, levels: Mapping[Entity, Combined]) -> list[MemoryChunk]:
+    def note(self, rule: Remembering, buckets: Mapping[Entity, MemoryBucket]) -> list[MemoryChunk]:
         """Remembers one bucket of each entity. Returns what must be durable: nothing for buckets known already."""
         of_rule, found = self._rules[rule.id], []
-        oldest_ms = start_ms - of_rule.chunks * CHUNK_MS
+        oldest_ms = max((one.start_ms for one in buckets.values()), default=0) - of_rule.chunks * CHUNK_MS
         of_rule.rings = {entity: ring for entity, ring in of_rule.rings.items() if ring.newest_ms > oldest_ms}
-        for entity in sorted(levels):
-            ring, level = _ring(of_rule, entity), levels[entity]
-            value = {"avg": level.sum, "min": level.min, "max": level.max}[rule.aggregate]
-            if ring is not None and level.n and ring.put(MemoryBucket(start_ms=start_ms, n=level.n, value=value)):
-                from_ms = start_ms - start_ms % CHUNK_MS
-                buckets = ring.over(from_ms, from_ms + CHUNK_MS)
+        for entity in sorted(buckets):
+            ring, bucket = _ring(of_rule, entity), buckets[entity]
+            if ring is not None and ring.put(bucket):
+                from_ms = bucket.start_ms - bucket.start_ms % CHUNK_MS
+                hour = ring.over(from_ms, from_ms + CHUNK_MS)
                 slot = from_ms // CHUNK_MS % of_rule.chunks
                 found.append(
-                    MemoryChunk(rule=rule.id, entity=dict(entity), basis=of_rule.basis, slot=slot, buckets=buckets)
+                    MemoryChunk(rule=rule.id, entity=dict(entity), basis=of_rule.basis, slot=slot, buckets=hour)
                 )
         return found
 
-    def before(self, rule: ChangeRule, entity: Entity, at_ms: int) -> float | None:
-        """The rule's aggregate `ago` before a time, over whole buckets; None where one of them is not known."""
-        ring = self._rules[rule.id].rings.get(entity)
-        to_ms = at_ms - at_ms % BUCKET_MS - rule.ago_ms
+    def ring(self, rule: Remembering, entity: Entity) -> Ring | None:
+        """What is remembered of an entity; None: nothing."""
+        return self._rules[rule.id].rings.get(entity)
+
+    def before(self, rule: ChangeRule, ago_ms: int, entity: Entity, at_ms: int) -> float | None:
+        """The rule's aggregate so long before a time, over whole buckets; None where one of them is not known."""
+        ring = self.ring(rule, entity)
+        to_ms = at_ms - at_ms % BUCKET_MS - ago_ms
         buckets = ring.over(to_ms - rule.over_ms, to_ms) if ring is not None else []
         if len(buckets) < rule.over_ms // BUCKET_MS:
             return None

@@ -6,24 +6,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from engine.combine import Combined, merge
-from engine.early import anticipates
 from schemas.alerts import Outcome, Severity
-from schemas.rules import (
-    WINDOW_MS,
-    AbsenceRule,
-    ChangeRule,
-    Compared,
-    ForecastRule,
-    OutlierRule,
-    RatioRule,
-    Rule,
-    ThresholdRule,
-)
+from schemas.burn_rate import BurnRateRule
+from schemas.rules import ChangeRule, Compared, OfMetric, OutlierRule, RatioRule, ThresholdRule
 from schemas.samples import Kind
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-LATENESS_MS, DELIVERY_MS = 2_000, 2_000
-"""Of the default pipeline: how long a window waits for late records, and tick, fold, send and evaluation together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +20,15 @@ class Reading:
 
     Attributes:
         surely: What the value is at least, as sure as the rule wants to be; None: the value is exact.
+        judged: What it means, where the rule does not hold it against its own thresholds.
+        told: What was found, in a few words that take the place of what the rule compares.
     """
 
     outcome: Outcome
     value: float | None = None
     surely: float | None = None
+    judged: "Judgement | None" = None
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +46,9 @@ class Judgement:
     threshold: float | None
 
 
-def metrics_of(rule: Rule) -> tuple[str, ...]:
+def metrics_of(rule: OfMetric) -> tuple[str, ...]:
     """The metrics that a rule looks at."""
-    return (rule.metric, rule.total) if isinstance(rule, RatioRule) else (rule.metric,)
+    return (rule.metric, rule.total) if isinstance(rule, RatioRule | BurnRateRule) else (rule.metric,)
 
 
 def selects(where: Mapping[str, str], labels: Mapping[str, str]) -> bool:
@@ -64,7 +56,7 @@ def selects(where: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     return all(labels.get(name) == value for name, value in where.items())
 
 
-def entity_of(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
+def entity_of(rule: OfMetric, labels: Mapping[str, str]) -> dict[str, str]:
     """The dimensions that tell the alerts of a rule apart."""
     return {name: labels.get(name, "") for name in rule.group_by}
 
@@ -85,19 +77,12 @@ def reading_of(value: float | None) -> Reading:
     return Reading(Outcome.VALUE, rounded(value))
 
 
-def read_change(
-    rule: ChangeRule, now: Sequence[tuple[Kind, Combined]], before: Sequence[tuple[Kind, Combined]]
-) -> Reading:
-    """How the rule's aggregate changed: without anything before, or as a part of nothing, it is undefined.
+def changed(rule: ChangeRule, value: float | None, was: float | None) -> Reading:
+    """How an aggregate changed: without anything before, or as a part of nothing, it is undefined.
 
     Args:
-        now: At least one series.
+        value: What it is. `was`: what it was. None: there is none.
     """
-    return changed(rule, aggregated(rule, now), aggregated(rule, before) if before else None)
-
-
-def changed(rule: ChangeRule, value: float | None, was: float | None) -> Reading:
-    """The same of values; None: there is none."""
     if value is None or was is None:
         return Reading(Outcome.UNDEFINED)
     if abs(value - was) < rule.at_least:
@@ -105,6 +90,15 @@ def changed(rule: ChangeRule, value: float | None, was: float | None) -> Reading
     if rule.by == "difference":
         return reading_of(value - was)
     return reading_of(value / was if was else None)
+
+
+def least_change(rule: ChangeRule, several: Sequence[Reading]) -> Reading:
+    """Of several changes of one entity the least: it must have changed against each. One that has no value decides."""
+    for one in several:
+        if one.value is None:
+            return one
+    pick = min if rule.direction == "above" else max
+    return pick(several, key=lambda one: one.value or 0.0)
 
 
 def aggregated(rule: ThresholdRule | ChangeRule | OutlierRule, series: Sequence[tuple[Kind, Combined]]) -> float | None:
@@ -197,50 +191,3 @@ def judge(rule: Compared, value: float, surely: float | None = None) -> Judgemen
 
 def _beyond(rule: Compared, value: float, threshold: float) -> bool:
     return value > threshold if rule.direction == "above" else value < threshold
-
-
-def measured(rule: Compared) -> str:
-    """What a rule compares, in a few words."""
-    if isinstance(rule, RatioRule):
-        only = ", ".join(f"{name}={value}" for name, value in rule.bad.items())
-        return f"{rule.metric}{f' with {only}' if only else ''} of {rule.total}"
-    aggregate = f"{rule.metric} {rule.aggregate}"
-    if isinstance(rule, ChangeRule):
-        return f"{aggregate}, {rule.by} to {rule.ago_ms / 1000:g} s ago,"
-    if isinstance(rule, OutlierRule):
-        return f"{aggregate}, in deviations from its peers,"
-    return f"time until {aggregate} is {rule.limit:g}, in seconds," if isinstance(rule, ForecastRule) else aggregate
-
-
-def held(rule: Compared) -> str:
-    """How long a rule's value must be beyond, to be put behind what it is beyond of."""
-    if rule.windows > 1:
-        return f" in {rule.breaches} of {rule.windows} windows"
-    return f" for {rule.for_ms / 1000:g} s" if rule.for_ms else ""
-
-
-def worst_case_delay_ms(rule: Rule) -> int:
-    """From the moment that something becomes true to its transition on topic `alerts`, at worst, while all works."""
-    if isinstance(rule, AbsenceRule):
-        own = rule.after_ms
-    else:
-        own = rule.over_ms - WINDOW_MS + rule.for_ms + (rule.breaches - 1) * rule.every_ms
-    return rule.every_ms + LATENESS_MS + DELIVERY_MS + own
-
-
-def worst_case_delay(rule: Rule) -> str:
-    """The same as a sentence, with what the rule itself adds."""
-    pipeline = (rule.every_ms + LATENESS_MS + DELIVERY_MS) / 1000
-    whole = worst_case_delay_ms(rule) / 1000
-    if isinstance(rule, AbsenceRule):
-        own = f"{pipeline:g} s, after: {rule.after_ms / 1000:g} s"
-        return f"fires at most {whole:g} s after the last sample ({own})"
-    added = [f"{pipeline:g} s"]
-    if rule.over_ms > WINDOW_MS:
-        added.append(f"over: {(rule.over_ms - WINDOW_MS) / 1000:g} s more")
-    if rule.breaches > 1:
-        added.append(f"breaches: {(rule.breaches - 1) * rule.every_ms / 1000:g} s")
-    if rule.for_ms:
-        added.append(f"for: {rule.for_ms / 1000:g} s")
-    soon = f"; mostly {(LATENESS_MS + DELIVERY_MS) / 1000:g} s after the sample" if anticipates(rule) else ""
-    return f"fires at most {whole:g} s after the threshold is crossed ({', '.join(added)}){soon}"

@@ -4,9 +4,12 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from engine.forecast import MAX_LEFT_S
-from engine.rules import Judgement, Reading, held, measured
+from engine.part_ids import whole_id
+from engine.rules import Judgement, Reading
+from engine.wording import held, measured
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
-from schemas.rules import WINDOW_MS, AbsenceRule, ForecastRule, Rule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import AbsenceRule, Compared, ForecastRule, Rule
 
 _WITHOUT_VALUE = {
     Outcome.NO_DATA: "there is no data",
@@ -50,7 +53,7 @@ class Finding:
     def of(self, severity: Severity) -> "Finding":
         """The same, where a critical value passes through the warning: what that was compared with."""
         passing = severity is Severity.WARNING and self.judged and self.judged.severity is Severity.CRITICAL
-        if not passing or self.judged is None or isinstance(self.rule, AbsenceRule):
+        if not passing or self.judged is None or not isinstance(self.rule, Compared):
             return self
         return replace(self, judged=replace(self.judged, threshold=self.rule.warning))
 
@@ -78,7 +81,7 @@ def transition(
     return Transition(
         id=blake2b(identity.encode(), digest_size=16).hexdigest(),
         alert=before.alert,
-        rule=rule.id,
+        rule=whole_id(rule.id),
         rule_version=moment.version,
         entity=before.entity,
         metric=rule.metric,
@@ -105,9 +108,8 @@ def _sentence(before: AlertState, state: State, severity: Severity, finding: Fin
     if isinstance(rule, AbsenceRule) and state is State.OK and reading.outcome is Outcome.NO_DATA:
         return f"no {rule.metric} for {rule.forget_after_ms / 1000:g} s: it is no longer expected"
     threshold = judged.threshold if judged is not None else None
-    told = summary(
-        rule, before.entity, state, severity, value=reading.value, threshold=threshold, outcome=reading.outcome
-    )
+    about = {"value": reading.value, "threshold": threshold}
+    told = summary(rule, before.entity, state, severity, **about, outcome=reading.outcome, told=reading.told)
     if flapping and not before.flapping:
         return f"{told}; it flaps, and stands as firing until it has settled"
     return f"{told}; it flaps no more" if before.flapping and not flapping else told
@@ -133,24 +135,33 @@ def summary(
     value: float | None,
     threshold: float | None,
     outcome: Outcome = Outcome.VALUE,
+    told: str = "",
 ) -> str:
-    """One sentence for a person."""
+    """One sentence for a person.
+
+    Args:
+        told: What was found, in the place of what the rule compares.
+    """
     who = ", ".join(part for part in entity.values() if part) or "everything"
     if state is State.STALE:
         return f"{rule.metric} of {who} is silent: the alert stands as it was, unconfirmed"
-    if isinstance(rule, AbsenceRule):
-        silent = f"no {rule.metric} from {who} for {rule.after_ms / 1000:g} s"
-        return silent if state in (State.FIRING, State.PENDING) else f"{rule.metric} from {who} is back"
+    if not isinstance(rule, Compared):
+        return _absence(rule, who, state) if isinstance(rule, AbsenceRule) else f"{told or state} on {who}"
     if value is None or threshold is None:
         without = _WITHOUT_VALUE.get(outcome)
         return f"{rule.metric} of {who}: {state}{f', {without}' if without else ''}"
     if isinstance(rule, ForecastRule):
         return _forecast(rule, who, value)
-    told = f"{measured(rule)} {value:.6g}"
+    found = f"{told or measured(rule)} {value:.6g}"
     if state in (State.OK, State.RECOVERING):
-        return f"{told} is back from {rule.direction} {threshold:g} on {who}"
-    how_long = held(rule) if state is State.FIRING else ""
-    return f"{told} {rule.direction} {severity} {threshold:g}{how_long} on {who}"
+        return f"{found} is back from {rule.direction} {threshold:g} on {who}"
+    return f"{found} {rule.direction} {severity} {threshold:g}{held(rule) if state is State.FIRING else ''} on {who}"
+
+
+def _absence(rule: AbsenceRule, who: str, state: State) -> str:
+    if state not in (State.FIRING, State.PENDING):
+        return f"{rule.metric} from {who} is back"
+    return f"no {rule.metric} from {who} for {rule.after_ms / 1000:g} s"
 
 
 def _forecast(rule: ForecastRule, who: str, left_s: float) -> str:

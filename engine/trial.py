@@ -11,7 +11,8 @@ from engine.fold_config import FoldConfig, Start
 from engine.history import of_file
 from schemas.alerts import Transition
 from schemas.rollup_wire import Mark, decode_message
-from schemas.rules import WINDOW_MS, Rule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import Rule
 from schemas.samples import MAX_SAMPLES
 from schemas.topics import SAMPLES
 from schemas.wire import SampleDecoder, Tick, encode

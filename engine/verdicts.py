@@ -3,7 +3,7 @@
 from engine.rules import Judgement, Reading, judge
 from engine.transitions import Moment
 from schemas.alerts import Outcome, Severity
-from schemas.rules import AbsenceRule, Compared, Rule
+from schemas.rules import AbsenceRule, Compared, OfMetric, Rule
 
 FORGOTTEN_MS = 86_400_000
 """Silence after which an entity whose silence fires is no longer expected, where the rule does not say."""
@@ -17,11 +17,10 @@ def verdict(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgem
     Args:
         silent: Windows without data in a row, this one included.
     """
+    if reading.judged is not None or not isinstance(rule, OfMetric):
+        return reading.judged
     if isinstance(rule, AbsenceRule):
-        if silent:
-            absent = silent * moment.window_ms >= rule.after_ms
-            return Judgement(rule.severity, good=False, threshold=rule.after_ms / 1000) if absent else None
-        return Judgement(Severity.NONE, good=True, threshold=rule.after_ms / 1000)
+        return _absence(rule, silent, moment)
     if reading.outcome is Outcome.VALUE and reading.value is not None:
         return judge(rule, reading.value, reading.surely)
     effect = _effect(rule, reading.outcome)
@@ -32,6 +31,13 @@ def verdict(rule: Rule, reading: Reading, silent: int, moment: Moment) -> Judgem
         return None
     worst = Severity.CRITICAL if rule.critical is not None else Severity.WARNING
     return Judgement(worst, good=False, threshold=None)
+
+
+def _absence(rule: AbsenceRule, silent: int, moment: Moment) -> Judgement | None:
+    if not silent:
+        return Judgement(Severity.NONE, good=True, threshold=rule.after_ms / 1000)
+    absent = silent * moment.window_ms >= rule.after_ms
+    return Judgement(rule.severity, good=False, threshold=rule.after_ms / 1000) if absent else None
 
 
 def breaches(rule: Rule, reading: Reading, moment: Moment) -> bool:
@@ -56,7 +62,7 @@ def forgotten(rule: Rule, silent_windows: int, window_ms: int) -> bool:
     """Whether an entity was silent for so long that it is no longer expected."""
     if isinstance(rule, AbsenceRule):
         limit_ms = rule.forget_after_ms
-    elif rule.on_no_data == "firing":
+    elif isinstance(rule, Compared) and rule.on_no_data == "firing":
         limit_ms = FORGOTTEN_MS
     else:
         return False

@@ -9,6 +9,11 @@ from schemas.dimensions import Dimensions
 from schemas.records import Count, Finite, Hex64, MetricName, Millis, Wire
 
 RuleId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+StateRuleId = Annotated[
+    str, StringConstraints(min_length=1, max_length=257, pattern=r"^[a-z0-9][a-z0-9_.-]*(~[a-z0-9][a-z0-9_.-]*)?$")
+]
+"""A rule, or `<rule>~<part>`: a rule as one part of another."""
+
 TransitionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
@@ -90,7 +95,7 @@ class AlertState(Wire):
     v: Literal[1] = 1
     type: Literal["state"] = "state"
     alert: Hex64
-    rule: RuleId
+    rule: StateRuleId
     rule_version: Count
     entity: Dimensions
     state: State = Field(strict=False)
@@ -111,6 +116,12 @@ class AlertState(Wire):
     )
     flapping: bool = Field(default=False, description="Whether it flaps.")
     resume: State = Field(default=State.OK, strict=False, description="The state that `stale` interrupted.")
+    raised_from_ms: Millis = Field(
+        default=0, description="Of a part of another rule: evaluation time at which it was last raised anew."
+    )
+    raised_to_ms: Millis = Field(
+        default=0, description="Of a part of another rule: last evaluation time at which it was raised."
+    )
     unsent: list[Transition] = Field(default_factory=list, max_length=64)
 
 
@@ -149,7 +160,10 @@ class MemoryBucket(Wire):
 
     start_ms: Millis
     n: Annotated[int, Field(ge=1)] = Field(description="How many values.")
-    value: Finite = Field(description="Their sum where the rule averages; else their minimum or maximum.")
+    value: Finite = Field(
+        description="Their sum where the rule averages; else their minimum or maximum; of a burn rate what went wrong."
+    )
+    whole: Finite = Field(default=0.0, description="Of a burn rate: everything that happened.")
 
 
 class MemoryChunk(Wire):
@@ -157,7 +171,7 @@ class MemoryChunk(Wire):
 
     v: Literal[1] = 1
     type: Literal["memory"] = "memory"
-    rule: RuleId
+    rule: StateRuleId
     entity: Dimensions
     basis: Hex64 = Field(description="Of what the rule remembers; a rule of another basis passes it over.")
     slot: Count = Field(description="Place in the ring: hours come round to it.")

@@ -2,122 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.alerts import BUCKET_MS, RuleId, Severity
+from schemas.alerts import BUCKET_MS, Severity
+from schemas.burn_rate import BurnRateRule
 from schemas.dimensions import Dimensions, Name
 from schemas.durations import Duration, duration_s
 from schemas.records import Finite, MetricName, Wire
-
-WINDOW_MS = 10_000
-"""Length of a rollup window, and distance of the evaluation grid."""
-HOUR_MS = 3_600_000
-
-Summary = Annotated[str, StringConstraints(max_length=512)]
+from schemas.rule_base import HOUR_MS, WINDOW_MS, Aggregate, ComparedRule, MetricRule
+from schemas.rules_of_rules import CompositeRule, SequenceRule
 
 
-class _Rule(Wire):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    id: RuleId = Field(description="Names the rule, and its alerts, for ever.")
-    description: Summary = Field(default="", description="What it means and what to do, for the person who is paged.")
-    metric: MetricName = Field(description="Metric that is looked at.")
-    where: Dimensions = Field(
-        default_factory=dict, description="Only series with these dimensions; `source` counts as one."
-    )
-    group_by: tuple[Name, ...] = Field(
-        default=("source",),
-        strict=False,
-        max_length=8,
-        description="One alert for each combination of these dimensions.",
-    )
-    good_windows: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=3, description="Good windows in a row that resolve."
-    )
-    keep_firing_for_ms: Duration = Field(
-        default=0, alias="keep_firing_for", description="How long it must stay good before it resolves."
-    )
-    flap_start: Annotated[int, Field(ge=0, le=60)] = Field(
-        default=5,
-        description="So many changes between good and bad in `flap_windows` windows make it flapping; 0: never.",
-    )
-    flap_windows: Annotated[int, Field(ge=2, le=60)] = Field(
-        default=30, description="How many windows `flap_start` counts in."
-    )
-    max_alerts: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=100, description="So many alerts may stand at once; those beyond are counted in one alert of the rule."
-    )
-    grace_ms: Duration = Field(
-        default=0, alias="grace", description="Time in which an entity that is new raises nothing."
-    )
-    enabled: bool = Field(default=True, description="A rule that is off ends its alerts.")
-
-    @property
-    def every_ms(self) -> int:
-        """Distance of the grid points at which the rule is evaluated."""
-        return WINDOW_MS
-
-
-class _ComparedRule(_Rule):
-    over_ms: Duration = Field(default=WINDOW_MS, alias="over", description="How far back the rule looks.")
-    warning: Finite | None = Field(
-        default=None, description="Threshold of a warning; this or `critical` must be given."
-    )
-    critical: Finite | None = Field(default=None, description="Threshold of a critical alert.")
-    for_ms: Duration = Field(default=0, alias="for", description="How long it must stay beyond before it fires.")
-    breaches: Annotated[int, Field(ge=1, le=60)] = Field(
-        default=1, description="So many of the last `windows` windows must be beyond before it fires."
-    )
-    windows: Annotated[int, Field(ge=1, le=60)] = Field(
-        default=1, description="How many windows `breaches` counts in, this one included."
-    )
-    hysteresis: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        default=0.05, description="Part of the threshold that the value must come back by before it counts as good."
-    )
-    stale_after_ms: Duration = Field(
-        default=60_000, alias="stale_after", description="Silence that turns an alert stale."
-    )
-    on_no_data: Literal["stale", "ok", "firing", "keep"] = Field(
-        default="stale",
-        description="What silence does: after `stale_after` it turns an alert `stale`, or counts as beyond (`firing`); "
-        "at once it counts as good (`ok`), or changes nothing (`keep`).",
-    )
-    on_undefined: Literal["keep", "ok"] = Field(
-        default="keep", description="What a part of nothing does: it changes nothing, or counts as good (`ok`)."
-    )
-    on_error: Literal["keep", "firing"] = Field(
-        default="keep",
-        description="What a result does that is no finite number: it changes nothing, or counts as beyond (`firing`).",
-    )
-
-    @property
-    def reach_ms(self) -> int:
-        """How far back the rule looks."""
-        return self.over_ms
-
-    @model_validator(mode="after")
-    def _has_a_threshold(self) -> Self:
-        if self.warning is None and self.critical is None:
-            raise ValueError("give warning, critical, or both")
-        if self.over_ms < WINDOW_MS or self.over_ms % WINDOW_MS:
-            raise ValueError(f"over must be a multiple of {WINDOW_MS // 1000}s")
-        if self.breaches > self.windows:
-            raise ValueError("breaches must not be more than windows")
-        if self.windows > 1 and self.for_ms:
-            raise ValueError("give for, or breaches and windows: not both")
-        return self
-
-    def _require_order(self, direction: str) -> None:
-        if self.warning is not None and self.critical is not None:
-            ordered = self.warning <= self.critical if direction == "above" else self.warning >= self.critical
-            if not ordered:
-                raise ValueError(f"critical must lie {direction} warning")
-
-
-Aggregate = Literal["avg", "sum", "min", "max", "last", "count", "rate", "change", "p50", "p90", "p95", "p99"]
-
-
-class ThresholdRule(_ComparedRule):
+class ThresholdRule(ComparedRule):
     """Fires when an aggregate of a metric stays beyond a threshold."""
 
     kind: Literal["threshold"] = Field(default="threshold", description="`threshold`.")
@@ -126,11 +22,11 @@ class ThresholdRule(_ComparedRule):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        self._require_order(self.direction)
+        self.require_order(self.direction)
         return self
 
 
-class RatioRule(_ComparedRule):
+class RatioRule(ComparedRule):
     """Fires when too large a part of what happened went wrong, and enough happened to be sure of it."""
 
     kind: Literal["ratio"] = Field(default="ratio", description="`ratio`.")
@@ -149,7 +45,7 @@ class RatioRule(_ComparedRule):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        self._require_order("above")
+        self.require_order("above")
         if self.total == self.metric and not self.bad:
             raise ValueError("say what went wrong: give bad, or of, or both")
         if any(limit is not None and not 0 <= limit < 1 for limit in (self.warning, self.critical)):
@@ -167,13 +63,18 @@ class RatioRule(_ComparedRule):
         return "above"
 
 
-class ChangeRule(_ComparedRule):
+Ago = Annotated[Duration, Field(ge=WINDOW_MS, le=7 * 86_400_000, multiple_of=WINDOW_MS)]
+
+
+class ChangeRule(ComparedRule):
     """Fires when an aggregate of a metric is another one than it was a while ago."""
 
     kind: Literal["change"] = Field(description="`change`.")
     aggregate: Aggregate = Field(default="avg", description="What of the values of all series of an alert is compared.")
-    ago_ms: Annotated[Duration, Field(ge=WINDOW_MS, le=7 * 86_400_000, multiple_of=WINDOW_MS)] = Field(
-        alias="ago", description="With how long before it is compared, 10s to 7d; beyond 1h in steps of 5m."
+    ago_ms: Ago | Annotated[tuple[Ago, ...], Field(strict=False, min_length=1, max_length=4)] = Field(
+        alias="ago",
+        description="With how long before it is compared, 10s to 7d; beyond 1h in steps of 5m. "
+        "Of several, such as [10m, 1d, 7d], it must have changed against each.",
     )
     by: Literal["difference", "ratio"] = Field(
         default="difference", description="What is held against a threshold: the difference, or the ratio to before."
@@ -184,25 +85,32 @@ class ChangeRule(_ComparedRule):
     direction: Literal["above", "below"] = Field(default="above", description="Which side of a threshold is bad.")
 
     @property
-    def reach_ms(self) -> int:
-        """How far back rows lie that the rule looks at."""
-        return self.over_ms if self.remembers else self.over_ms + self.ago_ms
+    def agos_ms(self) -> tuple[int, ...]:
+        """With how long before it is compared."""
+        return (self.ago_ms,) if isinstance(self.ago_ms, int) else self.ago_ms
 
     @property
-    def remembers(self) -> bool:
-        """Whether it looks further back than an hour: further than rows are held."""
-        return self.ago_ms > HOUR_MS
+    def reach_ms(self) -> int:
+        """How far back rows lie that the rule looks at."""
+        return self.over_ms + max((one for one in self.agos_ms if one <= HOUR_MS), default=0)
+
+    @property
+    def remembered_ms(self) -> int:
+        """What lies further back than an hour, further than rows are held, is remembered."""
+        longest_ms = max(self.agos_ms)
+        return longest_ms + self.over_ms if longest_ms > HOUR_MS else 0
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        self._require_order(self.direction)
-        whole = not self.ago_ms % BUCKET_MS and not self.over_ms % BUCKET_MS and self.over_ms <= HOUR_MS
-        if self.remembers and not (whole and self.aggregate in ("avg", "min", "max")):
+        self.require_order(self.direction)
+        far = [one for one in self.agos_ms if one > HOUR_MS]
+        whole = not any(one % BUCKET_MS for one in far) and not self.over_ms % BUCKET_MS and self.over_ms <= HOUR_MS
+        if far and not (whole and self.aggregate in ("avg", "min", "max")):
             raise ValueError("ago beyond 1h needs multiples of 5m, over of 5m to 1h, and aggregate avg, min or max")
         return self
 
 
-class OutlierRule(_ComparedRule):
+class OutlierRule(ComparedRule):
     """Fires when an entity is unlike the others of its rule."""
 
     kind: Literal["outlier"] = Field(description="`outlier`.")
@@ -223,7 +131,7 @@ class OutlierRule(_ComparedRule):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        self._require_order("above")
+        self.require_order("above")
         if not set(self.peers_by) <= set(self.group_by):
             raise ValueError("peers_by must be some of group_by")
         return self
@@ -234,7 +142,7 @@ class OutlierRule(_ComparedRule):
         return "above"
 
 
-class ForecastRule(_ComparedRule):
+class ForecastRule(ComparedRule):
     """Fires when a metric that moves steadily will reach a limit soon."""
 
     kind: Literal["forecast"] = Field(description="`forecast`.")
@@ -255,7 +163,7 @@ class ForecastRule(_ComparedRule):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        self._require_order(self.direction)
+        self.require_order(self.direction)
         return self
 
     @property
@@ -269,7 +177,7 @@ class ForecastRule(_ComparedRule):
         return "below"
 
 
-class AbsenceRule(_Rule):
+class AbsenceRule(MetricRule):
     """Fires when an entity that has been seen sends nothing any more."""
 
     kind: Literal["absence"] = Field(default="absence", description="`absence`.")
@@ -282,13 +190,28 @@ class AbsenceRule(_Rule):
     severity: Severity = Field(default=Severity.CRITICAL, strict=False, description="Severity of the alert.")
 
 
-Compared = ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule
+Compared = ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule | BurnRateRule
 """Kinds whose value is held against thresholds."""
 
+RuleOfRules = CompositeRule | SequenceRule
+"""Kinds that look at other rules."""
+
+OfMetric = Compared | AbsenceRule
+"""Kinds that look at a metric themselves."""
+
 Rule = Annotated[
-    ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule | AbsenceRule, Field(discriminator="kind")
+    ThresholdRule
+    | RatioRule
+    | ChangeRule
+    | OutlierRule
+    | ForecastRule
+    | BurnRateRule
+    | AbsenceRule
+    | CompositeRule
+    | SequenceRule,
+    Field(discriminator="kind"),
 ]
-KINDS = ("threshold", "ratio", "change", "outlier", "forecast", "absence")
+KINDS = ("threshold", "ratio", "change", "outlier", "forecast", "burn_rate", "absence", "composite", "sequence")
 
 
 class RuleFile(Wire):

@@ -13,7 +13,8 @@ from engine.trial import Given, play
 from schemas.alerts import Severity, State, Transition
 from schemas.durations import Duration
 from schemas.records import Wire
-from schemas.rules import WINDOW_MS, AbsenceRule, Rule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import AbsenceRule, Rule, RuleOfRules
 from watchkeeper.rules_file import load_rules
 from watchkeeper.yaml_file import Form, Place, parse, read
 
@@ -211,6 +212,8 @@ def missed(rule: Rule, reached: set[str]) -> list[str]:
     """States that alerts of a rule can come to, and did not."""
     if isinstance(rule, AbsenceRule):
         can = [f"{State.FIRING}:{rule.severity}", State.RECOVERING, State.OK]
+    elif isinstance(rule, RuleOfRules):
+        can = [State.FIRING, State.RECOVERING, State.OK]
     else:
         limits = ((Severity.WARNING, rule.warning), (Severity.CRITICAL, rule.critical))
         firing = [f"{State.FIRING}:{severity}" for severity, limit in limits if limit is not None]

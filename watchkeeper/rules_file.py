@@ -8,10 +8,14 @@ from typing import Any
 import yaml
 
 from schemas.alerts import Severity
+from schemas.burn_rate import Burn, BurnRateRule
 from schemas.durations import duration
 from schemas.matchers import EXTERNAL
-from schemas.rules import KINDS, AbsenceRule, Rule, RuleFile
+from schemas.rules import KINDS, AbsenceRule, Rule, RuleFile, RuleOfRules
 from watchkeeper.yaml_file import Form, Place, parse, read
+
+_FIRST = ("id", "kind", "description", "metric", "where", "group_by", "over", "warning", "critical")
+"""What people read first."""
 
 FORM = Form(page="docs/rules.md", part="rule", kinds=KINDS)
 
@@ -39,11 +43,22 @@ def written(rule: Rule) -> dict[str, Any]:
     """The fields of a rule as people write them: without those that have their default."""
     fields = type(rule).model_fields
     given = rule.model_dump(mode="json", exclude_defaults=True)
-    found = {"id": rule.id, "kind": rule.kind}
+    found: dict[str, Any] = {"id": rule.id, "kind": rule.kind}
     for name, value in given.items():
         alias = fields[name].alias
-        found[alias or name] = duration(value) if alias is not None else value
-    return found
+        found[alias or name] = _durations(value) if alias is not None else value
+    if isinstance(rule, BurnRateRule) and "burns" in found:
+        found["burns"] = [_burn(one) for one in rule.burns]
+    return {name: found[name] for name in dict.fromkeys((*_FIRST, *found)) if name in found}
+
+
+def _durations(value: int | list[int]) -> str | list[str]:
+    return duration(value) if isinstance(value, int) else [duration(one) for one in value]
+
+
+def _burn(one: Burn) -> dict[str, Any]:
+    windows = {"long": duration(one.long_ms), "short": duration(one.short_ms)}
+    return {"factor": one.factor, **windows, "severity": one.severity.value}
 
 
 def file_of(rules: Iterable[Rule]) -> str:
@@ -54,6 +69,7 @@ def file_of(rules: Iterable[Rule]) -> str:
 
 def _unfit(file: RuleFile) -> Iterator[tuple[Place, str]]:
     ids = [rule.id for rule in file.rules]
+    yield from _unfit_parts(file)
     for number, rule in enumerate(file.rules):
         place = ("rules", number)
         if rule.id in ids[:number]:
@@ -66,3 +82,20 @@ def _unfit(file: RuleFile) -> Iterator[tuple[Place, str]]:
             yield (*place, "forget_after"), f"rules.{number}: forget_after must be longer than after"
         if rule.severity is Severity.NONE:
             yield (*place, "severity"), f"rules.{number}.severity: must be warning or critical"
+
+
+def _unfit_parts(file: RuleFile) -> Iterator[tuple[Place, str]]:
+    """What rules over rules name: they must be there, look at metrics, and tell the alerts of the rule apart."""
+    by_id = {rule.id: rule for rule in file.rules}
+    for number, rule in enumerate(file.rules):
+        if not isinstance(rule, RuleOfRules):
+            continue
+        for name in rule.parts:
+            if name not in by_id:
+                yield ("rules", number), f"rules.{number}: {rule.id} looks at {name}, which this file does not hold"
+            elif isinstance(by_id[name], RuleOfRules):
+                yield ("rules", number), f"rules.{number}: {rule.id} looks at {name}, which looks at rules itself"
+        grouped = [by_id[name] for name in rule.deciding if name in by_id]
+        if grouped and not any(set(rule.group_by) <= set(one.group_by) for one in grouped):
+            told = f"none of {', '.join(rule.deciding)} is grouped by all of {', '.join(rule.group_by)}"
+            yield ("rules", number, "group_by"), f"rules.{number}.group_by: {told}"

@@ -8,7 +8,7 @@ from connect.clickhouse import Store
 from engine.fold_config import FoldConfig
 from engine.replay import Covered
 from schemas.rollups import ROLLUP_10S
-from schemas.rules import WINDOW_MS
+from schemas.rule_base import WINDOW_MS
 from sinks.clickhouse.rollups import COLUMNS
 
 HOUR_MS = 3_600_000

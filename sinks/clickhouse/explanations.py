@@ -7,7 +7,8 @@ from connect.clickhouse import Store
 from engine.contributions import MAX_LEAVES, Contribution, Leaf, contributions
 from engine.history import timeline
 from schemas.alerts import Transition
-from schemas.rules import WINDOW_MS, ChangeRule, RatioRule, Rule, ThresholdRule
+from schemas.rule_base import WINDOW_MS
+from schemas.rules import ChangeRule, OfMetric, RatioRule, Rule, ThresholdRule
 from sinks.clickhouse import history
 
 BEFORE_MS = 3_600_000
@@ -157,7 +158,7 @@ def _parts(rows: Sequence[Sequence[Any]]) -> list[float]:
 
 def query(transition: Transition, rule: Rule | None) -> str:
     """SQL that shows the series of an alert from an hour before its episode on."""
-    where = {**(rule.where if rule is not None else {}), **{k: v for k, v in transition.entity.items() if v}}
+    where = {**(rule.where if isinstance(rule, OfMetric) else {}), **{k: v for k, v in transition.entity.items() if v}}
     conditions = [f"metric = {_quoted(transition.metric)}"]
     for name, value in where.items():
         conditions.append(f"{'source' if name == 'source' else f'dimensions[{_quoted(name)}]'} = {_quoted(value)}")

@@ -14,7 +14,7 @@ from connect.offsets import end_offsets
 from connect.telemetry import Figures
 from connect.topic_ids import watch_epochs
 from engine.lag import Place, figures
-from schemas.rules import WINDOW_MS
+from schemas.rule_base import WINDOW_MS
 from schemas.topics import INPUTS, ROLLUPS
 from sinks.clickhouse.audits import Audits
 from sinks.clickhouse.config import SinkConfig

@@ -15,6 +15,7 @@ from schemas.errors import BadRecord, Reason
 from schemas.notifications import Delivered, Failed, NotificationRecord, Planned, Suppressed
 from schemas.reference import checked_bytes, explain, parsed
 from schemas.rules import AbsenceRule
+from schemas.rules_of_rules import CompositeRule, SequenceRule
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS
 
 MAX_MS = 4_102_444_800_000
@@ -255,6 +256,8 @@ def _control(record: Record, _: str) -> Iterator[Row]:
             about = ("", "", "", None, None, 0, False)
         case AbsenceRule() as rule:
             about = (rule.id, rule.kind, rule.metric, None, None, rule.after_ms, rule.enabled)
+        case CompositeRule() | SequenceRule() as rule:
+            about = (rule.id, rule.kind, rule.metric, None, None, rule.for_ms, rule.enabled)
         case rule:
             about = (rule.id, rule.kind, rule.metric, rule.warning, rule.critical, rule.for_ms, rule.enabled)
     yield (*named, *about, text)

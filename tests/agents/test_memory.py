@@ -7,9 +7,8 @@ import pytest
 from agents.ownership import Owned
 from connect.config import KafkaConfig
 from connect.outbox import Message
-from engine.combine import Combined
 from engine.memory import Memory
-from schemas.alerts import BUCKET_MS, Transition
+from schemas.alerts import BUCKET_MS, MemoryBucket, Transition
 from schemas.control import RuleControl
 from schemas.rules import ChangeRule
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, SAMPLES
@@ -29,10 +28,9 @@ async def remember(running: Pipeline, level: float) -> None:
     """Writes what an evaluator that has run for some hours remembers of a level that stayed as it is."""
     memory, newest = Memory(), {}
     memory.apply_rules([RULE])
-    one = Combined(n=1, sum=level, min=level, max=level, first=level, first_ms=0, last=level, last_ms=0, increase=0.0)
     now = now_ms() // BUCKET_MS * BUCKET_MS
-    for start_ms in range(now - RULE.ago_ms - 6 * BUCKET_MS, now - RULE.ago_ms + 6 * BUCKET_MS, BUCKET_MS):
-        for chunk in memory.note(RULE, start_ms, {(("source", "host-1"),): one}):
+    for start_ms in range(now - RULE.agos_ms[0] - 6 * BUCKET_MS, now - RULE.agos_ms[0] + 6 * BUCKET_MS, BUCKET_MS):
+        for chunk in memory.note(RULE, {(("source", "host-1"),): MemoryBucket(start_ms=start_ms, n=1, value=level)}):
             newest[chunk.slot] = chunk
     await running.outbox.deliver(Owned.memory_message(chunk, ALERT_STATES.partitions) for chunk in newest.values())
 

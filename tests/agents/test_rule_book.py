@@ -8,6 +8,7 @@ from agents.ownership import owner_of
 from agents.rule_book import RuleBook
 from schemas.control import RuleApplied, RuleControl
 from schemas.rules import ThresholdRule
+from schemas.rules_of_rules import CompositeRule
 
 PARTITIONS = 2
 ALL = frozenset(range(PARTITIONS))
@@ -62,6 +63,19 @@ def test_rules_of_other_workers_are_left_to_them() -> None:
 
     assert {id_ for id_, _, _ in applied(book, 10_000, frozenset({1}))} == {f"applied/{rule}" for rule in mine}
     assert book.owned(frozenset({1})).keys() == mine
+
+
+def test_a_rule_over_rules_brings_along_those_that_other_workers_own_and_its_parts_are_where_it_is() -> None:
+    book, whole = RuleBook(PARTITIONS), next(name for name in "abcdefgh" if owner_of(name, PARTITIONS) == 0)
+    part = next(name for name in "ijklmnop" if owner_of(name, PARTITIONS) == 1)
+    made = CompositeRule(id=whole, kind="composite", rules=(part, "gone"))
+    record = RuleControl(id=f"rule/{whole}", version=1, at_ms=1, by="x", rule=made)
+    for value in (record.model_dump_json().encode(), version(part, 1)):
+        book.take(value)
+
+    (versioned,) = book.owned(frozenset({0})).values()
+    assert [one.id for one in versioned.parts] == [part]
+    assert owner_of(f"{whole}~{part}", PARTITIONS) == 0
 
 
 @pytest.mark.parametrize("value", [b"{}", b"x", json.dumps({"v": 1, "type": "other", "id": "a"}).encode()])

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
+from engine.evaluator import Evaluator, EvaluatorConfig
 from engine.history import states_at
+from engine.parts import VersionedRule
 from schemas.alerts import AlertState, Severity, State
 from schemas.rules import AbsenceRule, Rule, ThresholdRule
 from tests.engine.timelines import CONFIG, T, Values, line, mark, of_rule, play, play_hosts, rows, told, transitions

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
-from engine.rules import Reading, judge, read, worst_case_delay, worst_case_delay_ms
+from engine.evaluator import Evaluator, EvaluatorConfig
+from engine.parts import VersionedRule
+from engine.rules import Reading, judge, read
 from engine.transitions import summary
 from engine.watermarks import Watermarks
+from engine.wording import worst_case_delay, worst_case_delay_ms
 from schemas.alerts import AlertState, Outcome, Severity, State
 from schemas.rollup_wire import Rows
 from schemas.rules import AbsenceRule, Rule, ThresholdRule

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from engine.evaluator import Evaluator, VersionedRule
+from engine.evaluator import Evaluator
 from engine.notices import Notices
+from engine.parts import VersionedRule
 from engine.routing import tree
 from schemas.alerts import Amendment, Severity, State, Transition
 from schemas.routes import RouteSettings

@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.early import anticipates, may_fire, only_grows
-from engine.evaluator import Evaluation, Evaluator, VersionedRule
-from engine.rules import worst_case_delay
+from engine.evaluator import Evaluation, Evaluator
+from engine.parts import VersionedRule
+from engine.wording import worst_case_delay
 from schemas.alerts import AlertState, State, Transition
 from schemas.rollup_wire import Row, Rows
 from schemas.rules import AbsenceRule, Rule, ThresholdRule

@@ -6,7 +6,7 @@ import pytest
 
 from engine.alerts import new_alert
 from engine.backtest import Backtest
-from engine.evaluator import EvaluatorConfig, VersionedRule
+from engine.evaluator import EvaluatorConfig
 from engine.history import (
     MAX_WARM_UP_MS,
     Timeline,
@@ -16,10 +16,12 @@ from engine.history import (
     timeline,
     warm_up_ms,
 )
+from engine.parts import VersionedRule
 from schemas.alerts import AlertState, Severity, State, Transition
 from schemas.control import RuleApplied, RuleControl
 from schemas.rollup_wire import Mark, Row, Rows
 from schemas.rules import AbsenceRule, Rule, ThresholdRule
+from schemas.rules_of_rules import SequenceRule
 from schemas.samples import Kind
 from schemas.series import series_of
 
@@ -119,6 +121,8 @@ def test_rules_say_how_far_back_a_replay_begins() -> None:
     assert warm_up_ms([absence(after_ms=600_000)], 10_000) == 610_000
     assert warm_up_ms([threshold(for_ms=300_000)], 10_000) == 310_000
     assert warm_up_ms([threshold(good_windows=60)], 10_000) == 610_000
+    sequence = SequenceRule(id="s", kind="sequence", first="a", then="b", within_ms=900_000)
+    assert warm_up_ms([sequence], 10_000) == 910_000
     assert warm_up_ms([threshold(breaches=3, windows=30)], 10_000) == 310_000
     assert warm_up_ms([threshold(for_ms=10**9)], 10_000) == MAX_WARM_UP_MS
     assert warm_up_ms([threshold(for_ms=10**9)], 7_000) % 7_000 == 0

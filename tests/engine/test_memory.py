@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from engine import memory as module
-from engine.combine import Combined
-from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig, VersionedRule
+from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig
 from engine.memory import CHUNK_BUCKETS, Memory, Ring
+from engine.parts import VersionedRule
 from schemas.alerts import BUCKET_MS, AlertState, MemoryBucket, MemoryChunk
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Mark, Rows
@@ -31,9 +31,9 @@ def rule(**fields: Any) -> ChangeRule:
     return found
 
 
-def level(*values: float) -> Combined:
-    ends = {"first": values[0], "first_ms": 0, "last": values[-1], "last_ms": 1}
-    return Combined(n=len(values), sum=sum(values), min=min(values), max=max(values), increase=0.0, **ends)  # type: ignore[arg-type]
+def bucket(one: ChangeRule, start_ms: int, *values: float) -> MemoryBucket:
+    value = {"avg": sum(values), "min": min(values), "max": max(values)}[one.aggregate]
+    return MemoryBucket(start_ms=start_ms, n=len(values), value=value)
 
 
 def remembering(one: ChangeRule) -> Memory:
@@ -58,27 +58,31 @@ def test_a_ring_says_what_a_fold_over_everything_says_and_so_does_one_restored_f
     whole, log, restored = remembering(one), {}, remembering(one)
     for number in range(201):
         at_ms = T + number * BUCKET_MS
-        for chunk in whole.note(one, at_ms - BUCKET_MS, {WEB: level(*buckets[number])} if number in buckets else {}):
+        for chunk in whole.note(
+            one, {WEB: bucket(one, at_ms - BUCKET_MS, *buckets[number])} if number in buckets else {}
+        ):
             log[chunk.slot] = chunk
-        last = number - one.ago_ms // BUCKET_MS
+        last = number - one.agos_ms[0] // BUCKET_MS
         seen = range(last - one.over_ms // BUCKET_MS + 1, last + 1)
         values = [value for each in seen for value in buckets.get(each, [])]
         known = all(each in buckets for each in seen)
-        assert whole.before(one, WEB, at_ms + 10_000) == (FOLDS[aggregate](values) if known else None)
+        assert whole.before(one, one.agos_ms[0], WEB, at_ms + 10_000) == (FOLDS[aggregate](values) if known else None)
     restored.restore(MemoryChunk.model_validate_json(chunk.model_dump_json()) for chunk in log.values())
     for ahead in range(40):
         at_ms = T + (200 + ahead) * BUCKET_MS
-        assert restored.before(one, WEB, at_ms) == whole.before(one, WEB, at_ms)
+        assert restored.before(one, one.agos_ms[0], WEB, at_ms) == whole.before(one, one.agos_ms[0], WEB, at_ms)
 
 
 def test_the_log_holds_no_more_keys_than_the_ring_has_hours() -> None:
     one = rule(ago="7d")
     some = remembering(one)
     slots = {
-        chunk.slot for number in range(5000) for chunk in some.note(one, T + number * BUCKET_MS, {WEB: level(1.0)})
+        chunk.slot
+        for number in range(5000)
+        for chunk in some.note(one, {WEB: bucket(one, T + number * BUCKET_MS, 1.0)})
     }
     assert len(slots) == 7 * 24 + 2
-    assert Ring(len(slots)).size_bytes == len(slots) * CHUNK_BUCKETS * 24
+    assert Ring(len(slots)).size_bytes == len(slots) * CHUNK_BUCKETS * 32
 
 
 def test_a_bucket_that_is_known_stays_and_an_older_one_does_not_displace_a_newer() -> None:
@@ -92,14 +96,14 @@ def test_a_bucket_that_is_known_stays_and_an_older_one_does_not_displace_a_newer
 def test_a_rule_that_looks_at_something_else_begins_anew_and_one_with_another_threshold_goes_on() -> None:
     one = rule()
     some = remembering(one)
-    (chunk,) = some.note(one, T, {WEB: level(7.0)})
-    at_ms = T + BUCKET_MS + one.ago_ms
+    (chunk,) = some.note(one, {WEB: bucket(one, T, 7.0)})
+    at_ms = T + BUCKET_MS + one.agos_ms[0]
     some.apply_rules([rule(warning=20)])
-    assert some.before(one, WEB, at_ms) == 7.0
+    assert some.before(one, one.agos_ms[0], WEB, at_ms) == 7.0
     other = rule(where={"zone": "b"})
     some.apply_rules([other])
     some.restore([chunk, chunk.model_copy(update={"rule": "gone"})])
-    assert some.before(other, WEB, at_ms) is None
+    assert some.before(other, other.agos_ms[0], WEB, at_ms) is None
 
 
 def test_no_more_entities_are_remembered_than_the_limit_until_others_are_long_gone(
@@ -109,11 +113,11 @@ def test_no_more_entities_are_remembered_than_the_limit_until_others_are_long_go
     one = rule()
     some = remembering(one)
     other = canonical({"source": "web-2"})
-    (chunk,) = some.note(one, T, {WEB: level(1.0), other: level(1.0)})
+    (chunk,) = some.note(one, {WEB: bucket(one, T, 1.0), other: bucket(one, T, 1.0)})
     assert chunk.entity == {"source": "web-1"}
     some.restore([chunk.model_copy(update={"entity": {"source": "web-2"}})])
-    assert some.before(one, other, T + BUCKET_MS + one.ago_ms) is None
-    assert [each.entity["source"] for each in some.note(one, T + 9 * HOUR_MS, {other: level(1.0)})] == ["web-2"]
+    assert some.before(one, one.agos_ms[0], other, T + BUCKET_MS + one.agos_ms[0]) is None
+    assert [each.entity["source"] for each in some.note(one, {other: bucket(one, T + 9 * HOUR_MS, 1.0)})] == ["web-2"]
 
 
 class Running:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
-from engine.rules import Reading, judge, read_ratio, wilson_lower_bound, worst_case_delay
+from engine.evaluator import Evaluator, EvaluatorConfig
+from engine.parts import VersionedRule
+from engine.rules import Reading, judge, read_ratio, wilson_lower_bound
 from engine.transitions import summary
+from engine.wording import worst_case_delay
 from schemas.alerts import Outcome, Severity, State, Transition
 from schemas.rollup_wire import Mark, Row, Rows
 from schemas.rules import RatioRule

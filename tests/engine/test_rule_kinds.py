@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine.forecast import MAX_LEFT_S, read_forecast
 from engine.outliers import read_outliers
-from engine.rules import measured, worst_case_delay
 from engine.trial import Given, play
+from engine.wording import measured, worst_case_delay
 from schemas.alerts import Outcome
 from schemas.rules import ForecastRule, OutlierRule, Rule
 
@@ -57,6 +57,19 @@ def test_a_change_fires_while_a_metric_is_another_one_than_a_while_ago() -> None
 def test_a_change_downwards_and_as_a_ratio() -> None:
     one = rule("change", ago="5m", by="ratio", direction="below", critical=0.5)
     assert told(one, {"a": steps((0, 100), (600, 40))}, minutes=14) == ["a firing:critical 610"]
+
+
+def test_of_several_times_it_must_have_changed_against_each() -> None:
+    one = rule("change", ago=["1m", "5m"], warning=10)
+    assert told(one, {"a": steps((0, 5), (600, 20))}, minutes=20) == ["a firing:warning 610", "a ok:warning 680"]
+    assert told(one, {"a": steps((0, 5), (600, 12), (660, 20))}, minutes=20) == []
+    below = rule("change", ago=["1m", "5m"], direction="below", warning=-10)
+    assert told(below, {"a": steps((0, 50), (600, 20))}, minutes=20)[0] == "a firing:warning 610"
+
+
+def test_it_says_nothing_until_each_of_several_times_is_known() -> None:
+    one = rule("change", ago=["1m", "5m"], warning=10)
+    assert told(one, {"a": steps((0, 5), (200, 20))}, minutes=8) == []
 
 
 def test_one_against_nothing_is_no_change_where_a_change_must_be_of_some_size() -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig, VersionedRule
+from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig
+from engine.parts import VersionedRule
 from schemas.alerts import State, Transition
 from schemas.rollup_wire import Mark, Row, Rows
 from schemas.rules import Rule

@@ -7,9 +7,10 @@ from typing import Any
 
 from agents.decode import decoder_of
 from connect.clickhouse import Store
-from engine.evaluator import Evaluator, EvaluatorConfig, VersionedRule
+from engine.evaluator import Evaluator, EvaluatorConfig
 from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
+from engine.parts import VersionedRule
 from schemas.alerts import Transition
 from schemas.control import RuleApplied, RuleControl
 from schemas.rollup_wire import Mark, decode_message, rows_of

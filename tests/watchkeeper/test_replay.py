@@ -7,7 +7,7 @@ import pytest
 
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
-from engine.evaluator import VersionedRule
+from engine.parts import VersionedRule
 from schemas.alerts import Transition
 from schemas.errors import BadSettings
 from sinks.clickhouse.migrate import migrate

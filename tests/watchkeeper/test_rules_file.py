@@ -39,12 +39,22 @@ GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"
             f"{HEAD}- id: a\n  metric: m\n",
             [
                 "f:3: rules.0: say which kind of rule it is: kind: threshold, kind: ratio, kind: change, kind: outlier,"
-                " kind: forecast, or kind: absence"
+                " kind: forecast, kind: burn_rate, kind: absence, kind: composite, or kind: sequence"
             ],
         ),
         (
             f"{HEAD}- id: a\n  kind: ratio\n  metric: m\n  warning: 2\n  bad: 7\n",
             ["f:7: rules.0.bad: Input should be a valid dictionary, not 7"],
+        ),
+        (
+            f"{HEAD}- id: a\n  kind: composite\n  rules: [b, a-c]\n  group_by: [host]\n"
+            "- id: b\n  kind: threshold\n  metric: m\n  warning: 1\n"
+            "- id: a-c\n  kind: sequence\n  first: b\n  then: gone\n  within: 1m\n",
+            [
+                "f:3: rules.0: a looks at a-c, which looks at rules itself",
+                "f:6: rules.0.group_by: none of b, a-c is grouped by all of host",
+                "f:11: rules.2: a-c looks at gone, which this file does not hold",
+            ],
         ),
         ("version: 2001-99-99\n", ["f:1: this is not YAML: month must be in 1..12"]),
         ("a: [\n", ["f:2: this is not YAML: expected the node content, but found '<stream end>'"]),

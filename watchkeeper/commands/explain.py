@@ -7,11 +7,11 @@ from typing import Any
 
 from connect.clickhouse import Store
 from engine.contributions import Contribution
+from engine.wording import condition
 from schemas.errors import BadSettings
 from sinks.clickhouse.explanations import Explanation, explain
 from sinks.clickhouse.history import newest_raise
 from watchkeeper import addresses
-from watchkeeper.commands.rules import condition
 from watchkeeper.sources import Nested, load
 from watchkeeper.words import compared, counted, duration, entity, moment
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connect.config import KafkaConfig
-from engine.rules import held, measured, worst_case_delay
+from engine.wording import condition, worst_case_delay
 from schemas.control import RuleControl
-from schemas.rules import AbsenceRule, Rule, RuleFile
+from schemas.rules import Rule, RuleFile
 from watchkeeper import addresses, control, rule_tests
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.rules_file import file_of, load_rules, written
@@ -98,18 +98,6 @@ def _told(fields: Mapping[str, object], name: str) -> str:
     return str(fields[name]) if name in fields else "its default"
 
 
-def condition(rule: Rule) -> str:
-    """When a rule alerts, in one line."""
-    if isinstance(rule, AbsenceRule):
-        return f"no {rule.metric} for {_seconds(rule.after_ms)}"
-    limits = [
-        f"{word} {limit:g}"
-        for word, limit in (("warning", rule.warning), ("critical", rule.critical))
-        if limit is not None
-    ]
-    return f"{measured(rule)} over {_seconds(rule.over_ms)} {rule.direction} {', '.join(limits)}{held(rule)}"
-
-
 def check(path: Path) -> None:
     """Says that a file can be used.
 
@@ -182,9 +170,6 @@ async def _published(kafka: KafkaConfig, known: Mapping[str, RuleControl], chang
 
 
 def _delays(rules: Iterable[Rule]) -> None:
-    for rule in rules:
-        print(f"{rule.id}: {worst_case_delay(rule)}")
-
-
-def _seconds(milliseconds: int) -> str:
-    return f"{milliseconds / 1000:g} s"
+    by_id = {rule.id: rule for rule in rules}
+    for rule in by_id.values():
+        print(f"{rule.id}: {worst_case_delay(rule, by_id)}")
