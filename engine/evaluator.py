@@ -265,7 +265,7 @@ class Evaluator:
         rule = versioned.rule
         if isinstance(rule, OfMetric):
             self._late.note(rule.id, moment)
-            return self._readings.of(rule, moment.at_ms)
+            return self._readings.of(rule, moment.at_ms, known=self._alerts.of(rule.id))
         ids = {one.rule.id.removeprefix(part_id(rule.id, "")): one.rule.id for one in parts}
         of_part = {name: self._alerts.of(id_) for name, id_ in ids.items()}
         return read_parts(rule, of_part, self._alerts.of(rule.id))

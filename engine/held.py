@@ -79,6 +79,7 @@ class Held:
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms
         self._metrics: dict[str, dict[str, HeldSeries]] = {}
+        self._newest_ms: dict[str, int] = {}
 
     def add(self, rows: Rows, from_ms: int) -> None:
         """Takes rows of windows that start at `from_ms` or later; of one identity the greatest `ver` holds."""
@@ -90,12 +91,18 @@ class Held:
             if series is None:
                 labels = {**row.dimensions, "source": row.source}
                 series = of_metric[row.series] = HeldSeries(Kind(row.kind), labels, self._window_ms)
+            if self._newest_ms.get(row.source, -1) < row.start_ms:
+                self._newest_ms[row.source] = row.start_ms
             identity = (row.start_ms, rows.topic, rows.epoch, rows.partition, rows.segment)
             series.add(identity, row)
 
     def series(self, metric: str) -> Iterator[HeldSeries]:
         """Every series of a metric."""
         yield from self._metrics.get(metric, {}).values()
+
+    def newest_ms(self, source: str) -> int:
+        """Start of the newest window of a source, of all that is held; -1: none."""
+        return self._newest_ms.get(source, -1)
 
     def labels(self, metric: str, names: Iterable[str]) -> Iterator[dict[str, str]]:
         """Those of some series of a metric."""
@@ -104,6 +111,7 @@ class Held:
 
     def forget(self, before_ms: int) -> None:
         """Drops windows that start before a time, and series without any."""
+        self._newest_ms = {source: at_ms for source, at_ms in self._newest_ms.items() if at_ms >= before_ms}
         for of_metric in self._metrics.values():
             for name, series in list(of_metric.items()):
                 series.forget(before_ms)

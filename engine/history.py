@@ -7,7 +7,7 @@ from typing import NamedTuple
 from engine.parts import VersionedRule, with_parts
 from schemas.alerts import AlertState, State, Transition
 from schemas.control import RuleApplied, RuleControl
-from schemas.rules import AbsenceRule, Compared, Rule, RuleOfRules
+from schemas.rules import AbsenceRule, OfMetric, Rule, RuleOfRules
 
 MAX_WARM_UP_MS = 3_600_000
 """How long before its range a replay evaluates at most, so that counts of windows are what they were."""
@@ -117,7 +117,7 @@ def states_at(transitions: Iterable[Transition], at_ms: int, *, window_ms: int) 
 
 def look_back_ms(rules: Iterable[Rule], window_ms: int) -> int:
     """How far before an evaluation time the rows lie that these rules look at."""
-    return max([window_ms, *(rule.reach_ms for rule in rules if isinstance(rule, Compared))])
+    return max([window_ms, *(rule.reach_ms for rule in rules if isinstance(rule, OfMetric))])
 
 
 def warm_up_ms(rules: Iterable[Rule], window_ms: int) -> int:

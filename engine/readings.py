@@ -5,6 +5,7 @@ from functools import reduce
 from math import isfinite
 from typing import assert_never
 
+from engine.absence import read_absence
 from engine.burn_rate import Counted, read_burn_rate
 from engine.combine import Combined, merge
 from engine.forecast import level, read_forecast
@@ -12,7 +13,7 @@ from engine.held import Entity, Held, HeldSeries
 from engine.memory import Memory, Remembering, remembers
 from engine.outliers import read_outliers
 from engine.rules import Reading, aggregated, changed, least_change, read, read_ratio, selects
-from schemas.alerts import BUCKET_MS, MemoryBucket, MemoryChunk, Outcome
+from schemas.alerts import BUCKET_MS, MemoryBucket, MemoryChunk
 from schemas.burn_rate import BurnRateRule
 from schemas.rule_base import HOUR_MS
 from schemas.rules import (
@@ -45,20 +46,26 @@ class Readings:
 
     def span_ms(self, rule: OfMetric) -> int:
         """How far back a rule looks: over whole windows."""
-        return self._whole_ms(rule.reach_ms) if isinstance(rule, Compared) else self._window_ms
+        return self._whole_ms(rule.reach_ms)
 
     def _whole_ms(self, span_ms: int) -> int:
         return -(-span_ms // self._window_ms) * self._window_ms
 
-    def of(self, rule: OfMetric, at_ms: int, only: Collection[Entity] | None = None) -> dict[Entity, Reading]:
-        """What a rule reads at a time of each entity that has data, or of some of them."""
+    def of(
+        self, rule: OfMetric, at_ms: int, only: Collection[Entity] | None = None, known: Collection[Entity] = ()
+    ) -> dict[Entity, Reading]:
+        """What a rule reads at a time of each entity that has data, or of some of them.
+
+        Args:
+            known: Entities that have alerts: of one that is silent, a rule on absence says why.
+        """
         match rule:
             case ThresholdRule():
                 some = self._over(rule, rule.metric, rule.where, at_ms, only)
                 return {entity: read(rule, series) for entity, series in some.items()}
             case AbsenceRule():
-                groups = self._over(rule, rule.metric, rule.where, at_ms, only)
-                return {entity: Reading(Outcome.VALUE) for entity in groups}
+                present = self._over(rule, rule.metric, rule.where, at_ms, only)
+                return read_absence(rule, self._held, present, known, at_ms)
             case RatioRule():
                 bad = self._over(rule, rule.metric, {**rule.where, **rule.bad}, at_ms, only)
                 total = self._over(rule, rule.total, rule.where, at_ms, only)

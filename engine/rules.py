@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from engine.combine import Combined, merge
-from schemas.alerts import Outcome, Severity
+from schemas.alerts import Outcome, Severity, SilenceReason
 from schemas.burn_rate import BurnRateRule
-from schemas.rules import ChangeRule, Compared, OfMetric, OutlierRule, RatioRule, ThresholdRule
+from schemas.rules import AbsenceRule, ChangeRule, Compared, OfMetric, OutlierRule, RatioRule, ThresholdRule
 from schemas.samples import Kind
+
+PROBE_MISSES, _PROBE_DURATION = "watchkeeper.probe.misses", "watchkeeper.probe.duration"
+"""What a host tells of its probes: each of them one of these in each tick, so that its source is heard."""
+
+PROBED = ("system.", "hw.")
+"""How names of metrics begin that probes measure."""
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
@@ -22,6 +28,7 @@ class Reading:
         surely: What the value is at least, as sure as the rule wants to be; None: the value is exact.
         judged: What it means, where the rule does not hold it against its own thresholds.
         told: What was found, in a few words that take the place of what the rule compares.
+        reason: Of an entity that is silent, if it is known: why.
     """
 
     outcome: Outcome
@@ -29,6 +36,7 @@ class Reading:
     surely: float | None = None
     judged: "Judgement | None" = None
     told: str = ""
+    reason: SilenceReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,8 @@ class Judgement:
 
 def metrics_of(rule: OfMetric) -> tuple[str, ...]:
     """The metrics that a rule looks at."""
+    if isinstance(rule, AbsenceRule):
+        return (rule.metric, PROBE_MISSES, _PROBE_DURATION) if rule.metric.startswith(PROBED) else (rule.metric,)
     return (rule.metric, rule.total) if isinstance(rule, RatioRule | BurnRateRule) else (rule.metric,)
 
 

@@ -18,6 +18,10 @@ _WITHOUT_VALUE = {
 }
 
 
+_SILENT = (State.FIRING, State.PENDING)
+"""States of an absence in which nothing comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """When, under which version of the rule, and what is missing.
@@ -97,6 +101,7 @@ def transition(
         partial=moment.partial,
         flapping=flapping,
         left_out=finding.left_out,
+        reason=reading.reason if state in _SILENT else None,
         summary=why or _sentence(before, state, severity, finding, flapping=flapping),
     )
 
@@ -146,7 +151,7 @@ def summary(
     if state is State.STALE:
         return f"{rule.metric} of {who} is silent: the alert stands as it was, unconfirmed"
     if not isinstance(rule, Compared):
-        return _absence(rule, who, state) if isinstance(rule, AbsenceRule) else f"{told or state} on {who}"
+        return _absence(rule, who, state, told) if isinstance(rule, AbsenceRule) else f"{told or state} on {who}"
     if value is None or threshold is None:
         without = _WITHOUT_VALUE.get(outcome)
         return f"{rule.metric} of {who}: {state}{f', {without}' if without else ''}"
@@ -158,10 +163,10 @@ def summary(
     return f"{found} {rule.direction} {severity} {threshold:g}{held(rule) if state is State.FIRING else ''} on {who}"
 
 
-def _absence(rule: AbsenceRule, who: str, state: State) -> str:
-    if state not in (State.FIRING, State.PENDING):
+def _absence(rule: AbsenceRule, who: str, state: State, why: str) -> str:
+    if state not in _SILENT:
         return f"{rule.metric} from {who} is back"
-    return f"no {rule.metric} from {who} for {rule.after_ms / 1000:g} s"
+    return f"no {rule.metric} from {who} for {rule.after_ms / 1000:g} s{f': {why}' if why else ''}"
 
 
 def _forecast(rule: ForecastRule, who: str, left_s: float) -> str:

@@ -44,6 +44,14 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
+class SilenceReason(StrEnum):
+    """Why nothing comes of a metric: its source is silent, or sends other metrics, or fails to measure this one."""
+
+    SOURCE_SILENT = "source_silent"
+    SERIES_ENDED = "series_ended"
+    PROBE_FAILED = "probe_failed"
+
+
 class Amendment(Wire):
     """What was decided at a time, and what would have been with data that came too late for it."""
 
@@ -78,6 +86,9 @@ class Transition(Wire):
     )
     left_out: Count = Field(
         default=0, description="Of the alert of a rule itself, which has no entity: how many alerts did not open."
+    )
+    reason: SilenceReason | None = Field(
+        default=None, strict=False, description="Of an absence, where it can be told: why nothing comes."
     )
     amends: Amendment | None = Field(
         default=None,

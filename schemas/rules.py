@@ -177,6 +177,10 @@ class ForecastRule(ComparedRule):
         return "below"
 
 
+LATELY_MS = 60_000
+"""How far back is looked for what else a silent source has sent."""
+
+
 class AbsenceRule(MetricRule):
     """Fires when an entity that has been seen sends nothing any more."""
 
@@ -188,6 +192,11 @@ class AbsenceRule(MetricRule):
         description="Silence after which it is no longer expected: its alert ends.",
     )
     severity: Severity = Field(default=Severity.CRITICAL, strict=False, description="Severity of the alert.")
+
+    @property
+    def reach_ms(self) -> int:
+        """How far back rows lie that the rule looks at."""
+        return LATELY_MS
 
 
 Compared = ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule | BurnRateRule
