@@ -1,5 +1,6 @@
 """A worker that cannot go on says why, last and in one sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ async def test_a_worker_whose_topic_is_deleted_ends_and_its_last_word_is_the_rea
         async with client(kafka) as admin:
             await admin.delete_topics(["logs"])
         assert await worker.ended() == 1
-        assert "Topic logs was deleted while it was read" in worker.said().splitlines()[-1]
+        # The worker's own ticks may make the broker create it anew before anybody looks.
+        assert re.search(
+            "Topic logs was deleted (and created again )?while it was read", worker.said().splitlines()[-1]
+        )
 
 
 @pytest.mark.apache_kafka
