@@ -34,10 +34,6 @@ class AlertStates:
         """The alerts of a rule that are known."""
         return self._known.setdefault(rule, {})
 
-    def forget(self, rule: str) -> None:
-        """Drops the alerts of a rule."""
-        self._known.pop(rule, None)
-
     def raised(self, rules: Iterable[str]) -> list[AlertState]:
         """The alerts of some rules that are raised, as people know them."""
         known = [as_said(state) for rule in rules for state in self._known.get(rule, {}).values()]

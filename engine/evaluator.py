@@ -80,7 +80,9 @@ class Evaluator:
         self._parts: dict[str, list[VersionedRule]] = {}
         """Of each rule over rules, what it looks at."""
 
-        self._metrics: set[str] = set()
+        self._looking: dict[str, list[Looking]] = {}
+        """By metric the rules that look at it themselves, also as parts of others."""
+
         self._spans_ms: list[int] = []
         self._withdrawn: list[tuple[VersionedRule, str]] = []
         self._alerts = AlertStates()
@@ -95,19 +97,18 @@ class Evaluator:
         for id_, versioned in before.items():
             if id_ not in present:
                 self._withdrawn.append((versioned, "was disabled" if id_ in rules else "was removed"))
-        looking = self._looking()
-        self._readings.memory.apply_rules(one.rule for one in looking if remembers(one.rule))
+        looking = [Looking(one.version, rule) for one in present.values() if isinstance(rule := one.rule, OfMetric)]
+        self._looking = {}
+        for one in looking:
+            for metric in set(metrics_of(one.rule)):
+                self._looking.setdefault(metric, []).append(one)
         self._spans_ms = [self._readings.span_ms(one.rule) for one in looking]
-        self._metrics = {metric for one in looking for metric in metrics_of(one.rule)}
-        self._held.keep_only(self._metrics)
+        self._readings.memory.apply_rules(one.rule for one in looking if remembers(one.rule))
+        self._held.keep_only(set(self._looking))
 
     @property
     def _by_id(self) -> dict[str, VersionedRule]:
         return self._rules | {one.rule.id: one for parts in self._parts.values() for one in parts}
-
-    def _looking(self) -> list["Looking"]:
-        """Every rule that looks at a metric itself, also as a part of another."""
-        return [Looking(one.version, rule) for one in self._by_id.values() if isinstance(rule := one.rule, OfMetric)]
 
     def restore(self, states: Iterable[AlertState], evaluated_ms: int | None) -> None:
         """What an earlier evaluator knew. Grid points after `evaluated_ms` are evaluated again.
@@ -123,18 +124,11 @@ class Evaluator:
         """What rules that look far back remembered, of the rules that are applied."""
         self._readings.memory.restore(chunks)
 
-    def forget(self, rule: str) -> None:
-        """Drops a rule and its alerts: another evaluator owns them now."""
-        self._rules.pop(rule, None)
-        for one in (rule, *(part.rule.id for part in self._parts.pop(rule, ()))):
-            self._alerts.forget(one)
-            self._late.forget(one)
-
     def add_rows(self, rows: Rows) -> None:
         """Rows of one metric; ignored where no rule looks at it."""
         if not self.reads(rows.metric):
             return
-        looking = [one for one in self._looking() if rows.metric in metrics_of(one.rule)]
+        looking = self._looking[rows.metric]
         late = [
             place
             for one in looking
@@ -153,7 +147,7 @@ class Evaluator:
 
     def reads(self, metric: str) -> bool:
         """Whether a rule looks at a metric."""
-        return metric in self._metrics
+        return metric in self._looking
 
     def add_mark(self, mark: Mark) -> None:
         """The watermark of one input partition."""
@@ -264,7 +258,8 @@ class Evaluator:
     def _read(self, versioned: VersionedRule, parts: list[VersionedRule], moment: Moment) -> dict[Entity, Reading]:
         rule = versioned.rule
         if isinstance(rule, OfMetric):
-            self._late.note(rule.id, moment)
+            if versioned.remember_ms is None:
+                self._late.note(rule.id, moment)
             return self._readings.of(rule, moment.at_ms, known=self._alerts.of(rule.id))
         ids = {one.rule.id.removeprefix(part_id(rule.id, "")): one.rule.id for one in parts}
         of_part = {name: self._alerts.of(id_) for name, id_ in ids.items()}

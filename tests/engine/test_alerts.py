@@ -173,14 +173,6 @@ def test_an_entity_that_is_no_longer_expected_is_forgotten_and_says_so() -> None
     assert play(SOON, [None], evaluator=evaluator, first=7)[-1].states == []
 
 
-def test_forgetting_a_rule_forgets_its_alerts() -> None:
-    evaluator = Evaluator(CONFIG)
-    evaluator.apply_rules({"cpu": VersionedRule(1, NOW)})
-    play(NOW, [60], evaluator=evaluator)
-    evaluator.forget("cpu")
-    assert evaluator.firing == []
-
-
 def two_inputs() -> Evaluator:
     """An evaluator of two input partitions."""
     evaluator = Evaluator(EvaluatorConfig(inputs=frozenset({("in", 0), ("in", 1)})))

@@ -114,10 +114,6 @@ def test_what_an_evaluator_or_a_version_did_not_decide_it_does_not_amend() -> No
     known = decided(RULE, 1, 1)
     known.apply_rules({RULE.id: VersionedRule(2, rule(warning=40))})
     assert late(known, 1, 60) == []
-    again = decided(RULE, 1, 1)
-    again.forget(RULE.id)
-    again.apply_rules({RULE.id: VersionedRule(1, RULE)})
-    assert late(again, 1, 60) == []
 
 
 def test_a_rule_that_went_is_not_amended() -> None:

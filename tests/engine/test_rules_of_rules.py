@@ -177,11 +177,11 @@ class Running:
             [AlertState.model_validate_json(one.model_dump_json()) for one in self.states.values()], evaluated_ms
         )
 
-    def point(self, number: int, values: Mapping[str, float]) -> None:
+    def point(self, number: int, values: Mapping[str, float], *, ver: int = 1) -> None:
         start_ms, zeros = 1_000_000 + number * 10_000, "0" * 16
         for metric, value in values.items():
             row = Row(
-                zeros, "a", {}, "gauge", start_ms, number + 1, 1, value, value, value, value, start_ms, value, start_ms,
+                zeros, "a", {}, "gauge", start_ms, ver, 1, value, value, value, value, start_ms, value, start_ms,
                 0.0, zeros, zeros, 0, {10: 1}, {},
             )  # fmt: skip
             self.evaluator.add_rows(Rows("10s.v1", 10_000, metric, "in", "e", 0, 0, [row]))
@@ -230,10 +230,9 @@ def test_states_of_parts_are_durable_beside_it_and_end_with_it() -> None:
     assert {one.state for one in some.states.values()} == {State.OK}
 
 
-def test_a_rule_that_is_forgotten_takes_its_parts_along() -> None:
+def test_late_data_of_a_part_are_no_annotation() -> None:
     some = Running([*PARTS, rule("composite", id="both", rules=["slow"])])
-    some.point(0, {"slow": 5.0})
-    some.evaluator.forget("both")
-    assert some.evaluator.firing == []
-    some.point(1, {"slow": 5.0})
-    assert {one.state for one in some.states.values()} == {State.FIRING}
+    for number in range(3):
+        some.point(number, {"slow": 0.0})
+    some.point(1, {"slow": 5.0}, ver=2)
+    assert some.evaluator.take_amendments() == []
