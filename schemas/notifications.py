@@ -20,6 +20,28 @@ NoticeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Why = Annotated[str, StringConstraints(max_length=512)]
 
 
+Said = Annotated[str, StringConstraints(max_length=512)]
+
+
+class Explained(Wire):
+    """Why one alert of a notice was raised, as far as it could be told in time."""
+
+    alert: Hex64
+    condition: Said = Field(default="", description="When its rule alerts.")
+    to_do: Said = Field(default="", description="What the rule says about it.")
+    blamed: list[Said] = Field(
+        default_factory=list, max_length=3, description="Dimensions that are most unlike the hour before."
+    )
+    changes: list[Said] = Field(
+        default_factory=list, max_length=3, description="Deploys and other changes shortly before, the newest first."
+    )
+    before: Said = Field(default="", description="How often the same alert was raised in the 30 days before.")
+    query: Annotated[str, StringConstraints(max_length=4096)] = Field(
+        default="", description="SQL that shows the data."
+    )
+    link: Annotated[str, StringConstraints(max_length=1024)] = Field(default="", description="Where it can be seen.")
+
+
 class Notice(Wire):
     """One message to one receiver: how the alerts of a group stand."""
 
@@ -33,6 +55,7 @@ class Notice(Wire):
         max_length=MAX_ALERTS, description="The newest transition of each alert of the group; firing ones first."
     )
     left_out: Count = Field(default=0, description="Further alerts of the group.")
+    why: list[Explained] = Field(default_factory=list, max_length=3, description="Why its first alerts were raised.")
     repeat: bool = Field(default=False, description="Nothing has changed since the last one: a reminder.")
 
 

@@ -3,7 +3,7 @@
 from connect.config import ClickHouseConfig, KafkaConfig
 from watchkeeper import instance
 from watchkeeper.asking import Endpoint
-from watchkeeper.instance import Instance
+from watchkeeper.instance import Instance, NotRunning
 from watchkeeper.settings import Settings
 from watchkeeper.sources import Loaded
 
@@ -54,6 +54,14 @@ def clickhouse_config(loaded: Loaded) -> ClickHouseConfig:
     """
     settings = loaded.settings
     return clickhouse_at(settings, settings.clickhouse.address or running(settings).clickhouse)
+
+
+def clickhouse_if_there(loaded: Loaded) -> ClickHouseConfig | None:
+    """The same; None where no address is known."""
+    try:
+        return clickhouse_config(loaded)
+    except NotRunning:
+        return None
 
 
 def clickhouse_at(settings: Settings, address: str) -> ClickHouseConfig:

@@ -218,6 +218,15 @@ class NotifySettings(Section):
     )
     deadline_s: float = Field(default=4.0, gt=0, le=600, description="How long stopping may take.")
     drain: bool = Field(default=False, description="On stop, first plan and try what waits.")
+    explain_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=4,
+        description="How long notices may wait for reasons from ClickHouse; 0: there are none.",
+    )
+    dashboard_url: str = Field(
+        default="", max_length=512, description="Where people open the dashboard: notices link to it."
+    )
     api_port: Port | None = Field(
         default=None, description="On loopback: Alertmanager's API v2, for Prometheus and amtool; default: not served."
     )

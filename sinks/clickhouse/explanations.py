@@ -1,6 +1,6 @@
 """Why an alert stands: which parts of its data are to blame, what it was like before, and how to look at it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from connect.clickhouse import Store
@@ -61,6 +61,19 @@ ORDER BY created_at DESC
 """
 
 
+CHANGES = ("deploy", "rollback", "config.change", "flag.change", "migration")
+"""Events of topic `events.user` that tell of a change somebody made."""
+
+_CHANGES = """
+SELECT toUnixTimestamp64Milli(timestamp), event, service, user, attributes
+FROM watchkeeper.events_user
+WHERE event IN {events:Array(String)} AND ({service:String} = '' OR service = {service:String})
+    AND timestamp >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+    AND timestamp <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+ORDER BY timestamp DESC
+LIMIT 5
+"""
+
 Blamable = ThresholdRule | RatioRule | ChangeRule
 """Kinds whose value is made of what happened in parts."""
 
@@ -73,6 +86,16 @@ class Episode(NamedTuple):
     severity: str
 
 
+class Change(NamedTuple):
+    """A change that somebody made: an event that is one of `CHANGES`."""
+
+    at_ms: int
+    event: str
+    service: str
+    by: str
+    attributes: Mapping[str, str]
+
+
 class Explanation(NamedTuple):
     """Why an alert stands.
 
@@ -80,6 +103,8 @@ class Explanation(NamedTuple):
         transition: The one that is explained: the last that raised it.
         rule: As it was in force then; None: it is not known.
         blamed: What is most unlike the hour before, the most telling first; empty where nothing is.
+        changes: What somebody changed from an hour before the episode on, the newest first: of the alert's service if
+            it has one.
         past: Earlier episodes of the last 30 days, the newest first.
         query: SQL that shows the data.
     """
@@ -87,6 +112,7 @@ class Explanation(NamedTuple):
     transition: Transition
     rule: Rule | None
     blamed: Sequence[Contribution]
+    changes: Sequence[Change]
     past: Sequence[Episode]
     query: str
 
@@ -105,6 +131,7 @@ def explain(store: Store, transition: Transition) -> Explanation:
         transition=transition,
         rule=rule,
         blamed=blamed(store, rule, transition) if isinstance(rule, ThresholdRule | RatioRule | ChangeRule) else [],
+        changes=changes(store, rule, transition),
         past=[Episode(*row) for row in past],
         query=query(transition, rule),
     )
@@ -136,6 +163,14 @@ def blamed(store: Store, rule: Blamable, transition: Transition) -> list[Contrib
         for row, amount in zip(rows, expected, strict=True)
     ]
     return contributions(names, leaves, direction=rule.direction)
+
+
+def changes(store: Store, rule: Rule | None, transition: Transition) -> list[Change]:
+    """Changes that may be the cause. Raises as `explain`."""
+    where = rule.where if isinstance(rule, OfMetric) else {}
+    service = transition.entity.get("service") or where.get("service", "")
+    span = {"from_ms": transition.episode_ms - BEFORE_MS, "to_ms": transition.at_ms}
+    return [Change(*row) for row in store.rows(_CHANGES, {"events": list(CHANGES), "service": service, **span})]
 
 
 def _measured(rule: Blamable) -> tuple[str, str]:

@@ -35,5 +35,9 @@ class Metrics:
             "watchkeeper_notify_unreadable", "Records that could not be read.", ["topic"], registry=registry
         )
 
+        self.unexplained = Counter(
+            "watchkeeper_notify_unexplained", "Times that ClickHouse did not tell in time why.", registry=registry
+        )
+
     def _counter(self, name: str, help_: str) -> Counter:
         return Counter(f"watchkeeper_notify_{name}", help_, ["receiver"], registry=self._registry)

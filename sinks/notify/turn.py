@@ -21,6 +21,7 @@ from schemas.notifications import Delivered, Failed, Notice, Planned, Suppressed
 from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS
 from sinks.notify.config import NotifyConfig
 from sinks.notify.deliveries import Deliveries
+from sinks.notify.explainer import Explainer
 from sinks.notify.external import External
 from sinks.notify.fallback import fallback
 from sinks.notify.metrics import Metrics
@@ -68,6 +69,9 @@ class Turn:
         self._suppression = Suppression(config.file.inhibit)
         self._external = External(self._notices, self._suppression, outbox)
         self._deliveries = Deliveries(receivers, metrics, give_up_s=config.give_up_s, ended=self._ended)
+        self._explainer = Explainer(
+            config.clickhouse, metrics, within_s=config.explain_s, dashboard_url=config.dashboard_url
+        )
         self._began: dict[str, tuple[TopicPartition, int]] = {}
         """Of each alert that people do not know of yet the first record that they do not."""
         self._positions: dict[TopicPartition, int] = {}
@@ -87,6 +91,7 @@ class Turn:
             planned = await self._finish()
             for task in beside:
                 task.cancel()
+            self._explainer.close()
         return planned
 
     async def _begin(self) -> None:
@@ -206,7 +211,7 @@ class Turn:
             for one in planned
             if one.notice.status == "firing" or self._receivers[one.notice.receiver][0].send_resolved
         ]
-        await self._send(wanted)
+        await self._send(await self._explainer.explained(wanted))
         if planned:
             waiting = self._notices.waiting()
             self._began = {alert: place for alert, place in self._began.items() if alert in waiting}

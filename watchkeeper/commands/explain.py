@@ -9,7 +9,7 @@ from connect.clickhouse import Store
 from engine.contributions import Contribution
 from engine.wording import condition
 from schemas.errors import BadSettings
-from sinks.clickhouse.explanations import Explanation, explain
+from sinks.clickhouse.explanations import Change, Explanation, explain
 from sinks.clickhouse.history import newest_raise
 from watchkeeper import addresses
 from watchkeeper.sources import Nested, load
@@ -48,6 +48,7 @@ def lines(explanation: Explanation) -> Iterator[str]:
         if rule.description:
             yield f"  to do     {rule.description}"
     yield f"  before    {_past(explanation)}"
+    yield from (f"  changed   {_changed(change)} at {moment(change.at_ms)}" for change in explanation.changes)
     yield "  to blame  " + ("nothing stands out from the hour before" if not explanation.blamed else "")
     for one in explanation.blamed:
         yield f"    {_bar(one.share)} {one.share:4.0%}  {_where(one)}: {one.now:.6g}, {one.expected:.6g} expected"
@@ -61,6 +62,11 @@ def _past(explanation: Explanation) -> str:
     lasted = sorted(one.to_ms - one.from_ms for one in past)[len(past) // 2]
     times = counted(len(past), "time")
     return f"{times} in 30 days, for {duration(lasted / 1000)} as a rule; last at {moment(past[0].from_ms)}"
+
+
+def _changed(one: Change) -> str:
+    more = entity(one.attributes)
+    return f"{one.event} of {one.service} by {one.by}{f' ({more})' if more else ''}"
 
 
 def _where(one: Contribution) -> str:
@@ -78,6 +84,7 @@ def _facts(explanation: Explanation) -> Mapping[str, Any]:
         "transition": explanation.transition.model_dump(mode="json"),
         "rule": rule.model_dump(mode="json") if rule is not None else None,
         "blamed": [one._asdict() for one in explanation.blamed],
+        "changes": [one._asdict() for one in explanation.changes],
         "past": [one._asdict() for one in explanation.past],
         "query": explanation.query,
     }

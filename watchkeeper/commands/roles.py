@@ -73,6 +73,7 @@ def run_notify(arguments: Nested, config: Path | None) -> int:
     chosen = NotifyConfig(
         kafka=addresses.kafka_config(loaded, client_id="watchkeeper-notify"),
         file=load_notify(Path(file).expanduser()) if file else None,
+        clickhouse=addresses.clickhouse_if_there(loaded),
         **own,
     )
     return _until_stopped("notify", loaded.settings, lambda telemetry, stop: notify(chosen, telemetry, stop))

@@ -11,7 +11,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from schemas.alerts import Outcome, Severity, State, Transition
 from schemas.errors import BadSettings
-from schemas.notifications import Notice
+from schemas.notifications import Explained, Notice
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,21 +43,32 @@ def title(notice: Notice) -> str:
 
 def text(notice: Notice) -> str:
     """A paragraph for each alert, those that fire first."""
-    parts = [paragraph(one) for one in notice.alerts[:SHOWN]]
+    why = {one.alert: one for one in notice.why}
+    parts = [paragraph(one, why.get(one.alert)) for one in notice.alerts[:SHOWN]]
     hidden = len(notice.alerts) + notice.left_out - len(parts)
     return "\n\n".join([*parts, *([f"... and {hidden} more alerts"] if hidden else [])])
 
 
-def paragraph(alert: Transition) -> str:
-    """What, how bad, since when."""
+def paragraph(alert: Transition, why: Explained | None = None) -> str:
+    """What, how bad, since when, and why."""
     state = "RESOLVED" if alert.to_state is State.OK else f"{alert.to_state.upper()} {alert.severity}"
     lines = [f"{state}: {alert.summary or alert.rule}", f"since {moment(alert.episode_ms)}"]
     if alert.to_state is State.OK:
         lines[1] = f"from {moment(alert.episode_ms)} to {moment(alert.at_ms)}"
     if alert.outcome is Outcome.VALUE and alert.value is not None and alert.threshold is not None:
         lines.append(f"{alert.value:.6g} against {alert.threshold:.6g}")
+    if why is not None:
+        lines += _reasons(why)
     lines.append(f"watchkeeper alerts explain {alert.alert}")
     return "\n".join(lines)
+
+
+def _reasons(why: Explained) -> list[str]:
+    lines = [why.to_do] if why.to_do else []
+    lines += [f"to blame: {one}" for one in why.blamed]
+    lines += [f"changed {one}" for one in why.changes]
+    lines += [f"raised {why.before}"] if why.before else []
+    return [*lines, why.link] if why.link else lines
 
 
 def who(alert: Transition) -> str:
