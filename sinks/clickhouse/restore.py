@@ -3,7 +3,7 @@
 from pydantic import TypeAdapter
 
 from connect.clickhouse import Store
-from schemas.alerts import AlertState
+from schemas.alerts import AlertState, MemoryChunk
 from schemas.control import Acknowledgement, Maintenance, RuleControl, Silence
 from schemas.notifications import Delivered, Failed, NotificationRecord, Planned, Suppressed
 
@@ -18,8 +18,14 @@ WHERE NOT startsWith(id, 'applied/') GROUP BY id ORDER BY id
 # Within one incarnation of the topic its last record holds; of several incarnations the one that was evaluated last.
 _STATES = """
 SELECT argMax(record, (evaluated_at, written_at)) AS newest, argMax(record, written_at) AS written
-FROM watchkeeper_store.alert_states FINAL
+FROM watchkeeper_store.alert_states FINAL WHERE state != 'memory'
 GROUP BY alert HAVING written != '' ORDER BY alert
+"""
+# What a rule looks back to, and no rule looks further back than this.
+_MEMORY = """
+SELECT argMax(record, written_at) FROM watchkeeper_store.alert_states FINAL
+WHERE state = 'memory' AND evaluated_at > now() - INTERVAL 9 DAY
+GROUP BY alert ORDER BY alert
 """
 # Of each group the last notice, if some of it may still stand; and all that are under way. With them how they ended.
 _NOTICES = """
@@ -52,6 +58,16 @@ def load_states(store: Store) -> list[AlertState]:
         StoreRefused: There are no tables yet.
     """
     return [AlertState.model_validate_json(newest) for newest, _ in store.rows(_STATES)]
+
+
+def load_memory(store: Store) -> list[MemoryChunk]:
+    """What rules that look far back remember. Chunks of rules that went, or changed, are passed over by who reads them.
+
+    Raises:
+        StoreUnavailable: ClickHouse is away.
+        StoreRefused: There are no tables yet.
+    """
+    return [MemoryChunk.model_validate_json(record) for (record,) in store.rows(_MEMORY)]
 
 
 def load_notices(store: Store) -> list[tuple[str, bytes]]:

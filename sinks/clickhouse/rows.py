@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from connect.clickhouse import Store
-from schemas.alerts import AlertState, StateRecord, Transition
+from schemas.alerts import AlertState, MemoryChunk, StateRecord, Transition
 from schemas.columns import Ints
 from schemas.control import ControlRecord, RuleApplied, RuleControl
 from schemas.errors import BadRecord, Reason
@@ -216,12 +216,17 @@ def transition_row(one: Transition) -> Row:
     return tuple(fields[name] for name in TRANSITION_COLUMNS)
 
 
+MEMORY = "memory"
+"""The state of a row that is no alert but what a rule remembers."""
+
 _STATE: TypeAdapter[Any] = TypeAdapter(StateRecord)
 _STATE_COLUMNS = ("alert", "epoch", "ver", "written_at", "evaluated_at", "rule", "state", "severity", "record")
 
 
 def _states(record: Record, epoch: str) -> Iterator[Row]:
-    """What is known of one alert, or that it was removed; fences and positions are not stored."""
+    """What is known of one alert, or that it was removed; what a rule remembers of an entity. Fences and positions are
+    not stored.
+    """
     ver, written_ms = record.offset + 1, max(0, record.timestamp)
     if record.value is None:
         yield ((record.key or b"").decode("utf-8", "replace"), epoch, ver, written_ms, 0, "", "", "", "")
@@ -230,6 +235,10 @@ def _states(record: Record, epoch: str) -> Iterator[Row]:
     if isinstance(one, AlertState):
         about = (checked_ms(one.evaluated_ms), one.rule, one.state.value, one.severity.value)
         yield (one.alert, epoch, ver, written_ms, *about, record.value.decode())
+    elif isinstance(one, MemoryChunk):
+        newest_ms = max((bucket.start_ms for bucket in one.buckets), default=0)
+        key = (record.key or b"").decode("utf-8", "replace")
+        yield (key, epoch, ver, written_ms, checked_ms(newest_ms), one.rule, MEMORY, "", record.value.decode())
 
 
 _CONTROL: TypeAdapter[ControlRecord] = TypeAdapter(ControlRecord)

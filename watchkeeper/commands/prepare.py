@@ -7,17 +7,17 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.ownership import owner_of
+from agents.ownership import Owned, owner_of
 from connect import offsets
 from connect.clickhouse import Store
 from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
-from schemas.alerts import AlertState
+from schemas.alerts import AlertState, MemoryChunk
 from schemas.control import RuleControl
 from schemas.topics import ALERT_STATES, CONTROL, NOTIFICATIONS
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.restore import load_control, load_notices, load_states
+from sinks.clickhouse.restore import load_control, load_memory, load_notices, load_states
 from watchkeeper import addresses, control
 from watchkeeper.commands.topics import partitions, ready_topics
 from watchkeeper.rules_file import default_rules
@@ -55,12 +55,14 @@ async def _restore(kafka: KafkaConfig, store: Store) -> str:
     ends = await offsets.end_offsets(kafka, [CONTROL.name, ALERT_STATES.name, NOTIFICATIONS.name])
     empty = {topic for topic, _ in ends if not any(end for (name, _), end in ends.items() if name == topic)}
     states = load_states(store) if ALERT_STATES.name in empty else []
+    memory = load_memory(store) if ALERT_STATES.name in empty else []
     decisions = load_control(store) if CONTROL.name in empty else []
     notices = load_notices(store) if NOTIFICATIONS.name in empty else []
     told = []
-    if states:
-        await _publish_states(kafka, states)
+    if states or memory:
+        await _publish_states(kafka, states, memory)
         told.append(f"{len(states)} alert states")
+        told += [f"{len(memory)} hours that rules remember"] if memory else []
     if notices:
         async with connected(kafka) as client:
             await Outbox(client).deliver(Message(NOTIFICATIONS.name, id_.encode(), value) for id_, value in notices)
@@ -77,9 +79,10 @@ async def _restore(kafka: KafkaConfig, store: Store) -> str:
     return ", ".join(told) or "nothing to do"
 
 
-async def _publish_states(kafka: KafkaConfig, states: Sequence[AlertState]) -> None:
+async def _publish_states(kafka: KafkaConfig, states: Sequence[AlertState], memory: Sequence[MemoryChunk]) -> None:
     async with connected(kafka) as client:
         count = len(await client.partitions_for(ALERT_STATES.name))
+        await Outbox(client).deliver(Owned.memory_message(chunk, count) for chunk in memory)
         await Outbox(client).deliver(
             Message(
                 ALERT_STATES.name, state.alert.encode(), state.model_dump_json().encode(), owner_of(state.rule, count)
