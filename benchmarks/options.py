@@ -24,6 +24,7 @@ class Options:
         faults: Faults that `explain` explains.
         breaches: Breaches that `pages` makes, ten in each window.
         scenarios: Scenarios that `scenarios` plays.
+        folder: Where `nab` finds the Numenta Anomaly Benchmark.
     """
 
     records: int = 500_000
@@ -39,6 +40,7 @@ class Options:
     faults: int = 200
     breaches: int = 450
     scenarios: int = 1_000
+    folder: str = ""
 
 
 HELP = {
@@ -55,4 +57,5 @@ HELP = {
     "faults": "explain: faults",
     "breaches": "pages: breaches",
     "scenarios": "scenarios: how many",
+    "folder": "nab: folder of the Numenta Anomaly Benchmark, with its data and labels",
 }

@@ -250,8 +250,8 @@ class Evaluator:
                 every_ms = max(one.rule.every_ms, self._config.window_ms)
                 if at_ms % every_ms < self._config.window_ms:
                     moment = Moment(at_ms, one.version, complete.partial, unseen, every_ms)
-                    changed += self._alerts.evaluate(one, self._read(one, parts, moment), moment)
                     memory += self._readings.remember(one.rule, at_ms) if isinstance(one.rule, OfMetric) else []
+                    changed += self._alerts.evaluate(one, self._read(one, parts, moment), moment)
         self._evaluated_ms = at_ms
         return Evaluation(at_ms, complete.partial, changed, [one for state in changed for one in state.unsent], memory)
 

@@ -9,19 +9,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.held import Entity
 from schemas.alerts import BUCKET_MS, MemoryBucket, MemoryChunk
+from schemas.anomaly import AnomalyRule
 from schemas.burn_rate import BurnRateRule
 from schemas.dimensions import canonical, fingerprint
 from schemas.rules import ChangeRule, Rule
 
-Remembering = ChangeRule | BurnRateRule
+Remembering = ChangeRule | BurnRateRule | AnomalyRule
 """Kinds that may look far back."""
 
 CHUNK_BUCKETS = 12
 CHUNK_MS = CHUNK_BUCKETS * BUCKET_MS
 MAX_ENTITIES = 2_000
 """Of one rule. Of those beyond nothing is remembered, and what they are compared with is undefined."""
+
+MAX_BUCKETS = MAX_ENTITIES * 171 * CHUNK_BUCKETS
+"""Of one rule: those of so many entities over a week, 131 MB. One that looks further back has fewer entities."""
 
 
 def remembers(rule: Rule) -> TypeGuard[Remembering]:
@@ -35,6 +42,8 @@ def basis_of(rule: Remembering) -> str:
     if isinstance(rule, BurnRateRule):
         bad = ",".join(f"{name}={value}" for name, value in canonical(rule.bad))
         parts = ("burn rate", bad, rule.total, str(rule.remembered_ms), ",".join(rule.group_by))
+    elif isinstance(rule, AnomalyRule):
+        parts = (rule.kind, rule.aggregate, rule.seasons, ",".join(rule.group_by))
     else:
         agos = ",".join(str(one) for one in rule.agos_ms)
         parts = (rule.aggregate, agos, str(rule.over_ms), ",".join(rule.group_by))
@@ -81,6 +90,14 @@ class Ring:
                 n, value, whole = self._counts[place], self._values[place], self._wholes[place]
                 found.append(MemoryBucket(start_ms=start_ms, n=n, value=value, whole=whole))
         return found
+
+    def columns(self, from_ms: int, to_ms: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Counts and values of all buckets of a span, zeros of those that are not known."""
+        wanted = np.arange(from_ms, to_ms, BUCKET_MS)
+        places = wanted // BUCKET_MS % len(self._starts)
+        known = np.frombuffer(self._starts, np.int64)[places] == wanted
+        counts = np.where(known, np.frombuffer(self._counts, np.int64)[places], 0)
+        return counts, np.where(known, np.frombuffer(self._values)[places], 0.0)
 
     def sums(self, from_ms: int, to_ms: int) -> tuple[float, float]:
         """What the buckets of a span add up to: what went wrong, and everything. Equal spans are added up once."""
@@ -148,9 +165,13 @@ class Memory:
                 )
         return found
 
+    def rings(self, rule: Remembering) -> Mapping[Entity, Ring]:
+        """What is remembered of each entity."""
+        return self._rules[rule.id].rings
+
     def ring(self, rule: Remembering, entity: Entity) -> Ring | None:
         """What is remembered of an entity; None: nothing."""
-        return self._rules[rule.id].rings.get(entity)
+        return self.rings(rule).get(entity)
 
     def before(self, rule: ChangeRule, ago_ms: int, entity: Entity, at_ms: int) -> float | None:
         """The rule's aggregate so long before a time, over whole buckets; None where one of them is not known."""
@@ -166,6 +187,7 @@ class Memory:
 
 def _ring(of_rule: _OfRule, entity: Entity) -> Ring | None:
     ring = of_rule.rings.get(entity)
-    if ring is None and len(of_rule.rings) < MAX_ENTITIES:
+    most = min(MAX_ENTITIES, MAX_BUCKETS // (of_rule.chunks * CHUNK_BUCKETS))
+    if ring is None and len(of_rule.rings) < most:
         ring = of_rule.rings[entity] = Ring(of_rule.chunks)
     return ring

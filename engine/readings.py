@@ -8,12 +8,14 @@ from typing import assert_never
 from engine.absence import read_absence
 from engine.burn_rate import Counted, read_burn_rate
 from engine.combine import Combined, merge
+from engine.detectors import Detectors
 from engine.forecast import level, read_forecast
 from engine.held import Entity, Held, HeldSeries
 from engine.memory import Memory, Remembering, remembers
 from engine.outliers import read_outliers
 from engine.rules import Reading, aggregated, changed, least_change, read, read_ratio, selects
 from schemas.alerts import BUCKET_MS, MemoryBucket, MemoryChunk
+from schemas.anomaly import AnomalyRule
 from schemas.burn_rate import BurnRateRule
 from schemas.rule_base import HOUR_MS
 from schemas.rules import (
@@ -43,6 +45,7 @@ class Readings:
         self._held = held
         self._window_ms = window_ms
         self.memory = Memory()
+        self._detectors = Detectors(self.memory)
 
     def span_ms(self, rule: OfMetric) -> int:
         """How far back a rule looks: over whole windows."""
@@ -78,7 +81,7 @@ class Readings:
                 return self._over_time(rule, at_ms, only)
 
     def _over_time(
-        self, rule: ChangeRule | ForecastRule | BurnRateRule, at_ms: int, only: Collection[Entity] | None
+        self, rule: ChangeRule | ForecastRule | BurnRateRule | AnomalyRule, at_ms: int, only: Collection[Entity] | None
     ) -> dict[Entity, Reading]:
         match rule:
             case ChangeRule():
@@ -87,6 +90,8 @@ class Readings:
                 return self._forecasts(rule, at_ms, only)
             case BurnRateRule():
                 return self._burns(rule, at_ms, only)
+            case AnomalyRule():
+                return self._detectors.read(rule, at_ms, only)
             case _:
                 assert_never(rule)
 

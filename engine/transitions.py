@@ -8,6 +8,7 @@ from engine.part_ids import whole_id
 from engine.rules import Judgement, Reading
 from engine.wording import held, measured
 from schemas.alerts import AlertState, Outcome, Severity, State, Transition
+from schemas.anomaly import AnomalyRule
 from schemas.rule_base import WINDOW_MS
 from schemas.rules import AbsenceRule, Compared, ForecastRule, Rule
 
@@ -155,8 +156,8 @@ def summary(
     if value is None or threshold is None:
         without = _WITHOUT_VALUE.get(outcome)
         return f"{rule.metric} of {who}: {state}{f', {without}' if without else ''}"
-    if isinstance(rule, ForecastRule):
-        return _forecast(rule, who, value)
+    if isinstance(rule, ForecastRule | AnomalyRule):
+        return _forecast(rule, who, value) if isinstance(rule, ForecastRule) else _unusual(rule, who, value, told)
     found = f"{told or measured(rule)} {value:.6g}"
     if state in (State.OK, State.RECOVERING):
         return f"{found} is back from {rule.direction} {threshold:g} on {who}"
@@ -173,6 +174,10 @@ def _forecast(rule: ForecastRule, who: str, left_s: float) -> str:
     if left_s >= MAX_LEFT_S:
         return f"{rule.metric} of {who} is not on its way to {rule.limit:g}"
     return f"{rule.metric} of {who} reaches {rule.limit:g} in about {_span(left_s)}"
+
+
+def _unusual(rule: AnomalyRule, who: str, value: float, told: str) -> str:
+    return f"{rule.metric} {rule.aggregate} of {who} {told or f'is {value:.3g} usual distances from what is expected'}"
 
 
 def _span(seconds: float) -> str:

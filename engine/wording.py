@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from engine.early import anticipates
+from schemas.anomaly import AnomalyRule
 from schemas.burn_rate import BurnRateRule
 from schemas.durations import duration
 from schemas.rule_base import WINDOW_MS
@@ -32,6 +33,8 @@ def measured(rule: Compared) -> str:
     if isinstance(rule, ChangeRule):
         agos = " and ".join(f"{one / 1000:g} s" for one in rule.agos_ms)
         return f"{aggregate}, {rule.by} to {agos} ago,"
+    if isinstance(rule, AnomalyRule):
+        return f"{aggregate}, in usual distances from what is expected,"
     if isinstance(rule, OutlierRule):
         return f"{aggregate}, in deviations from its peers,"
     return f"time until {aggregate} is {rule.limit:g}, in seconds," if isinstance(rule, ForecastRule) else aggregate
@@ -99,5 +102,7 @@ def worst_case_delay(rule: Rule, others: Mapping[str, Rule] | None = None) -> st
     if isinstance(rule, AbsenceRule):
         return f"fires at most {whole:g} s after the last sample ({told})"
     soon = f"; mostly {(LATENESS_MS + DELIVERY_MS) / 1000:g} s after the sample" if anticipates(rule) else ""
+    if isinstance(rule, AnomalyRule):
+        soon = f"; {rule.false_alerts_per_day:g} false alerts a day are to be expected of each entity"
     since = "it becomes true" if isinstance(rule, RuleOfRules) else "the threshold is crossed"
     return f"fires at most {whole:g} s after {since} ({told}){soon}"

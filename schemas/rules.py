@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.alerts import BUCKET_MS, Severity
+from schemas.anomaly import AnomalyRule
 from schemas.burn_rate import BurnRateRule
 from schemas.dimensions import Dimensions, Name
 from schemas.durations import Duration, duration_s
@@ -199,7 +200,7 @@ class AbsenceRule(MetricRule):
         return LATELY_MS
 
 
-Compared = ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule | BurnRateRule
+Compared = ThresholdRule | RatioRule | ChangeRule | OutlierRule | ForecastRule | BurnRateRule | AnomalyRule
 """Kinds whose value is held against thresholds."""
 
 RuleOfRules = CompositeRule | SequenceRule
@@ -215,12 +216,24 @@ Rule = Annotated[
     | OutlierRule
     | ForecastRule
     | BurnRateRule
+    | AnomalyRule
     | AbsenceRule
     | CompositeRule
     | SequenceRule,
     Field(discriminator="kind"),
 ]
-KINDS = ("threshold", "ratio", "change", "outlier", "forecast", "burn_rate", "absence", "composite", "sequence")
+KINDS = (
+    "threshold",
+    "ratio",
+    "change",
+    "outlier",
+    "forecast",
+    "burn_rate",
+    "anomaly",
+    "absence",
+    "composite",
+    "sequence",
+)
 
 
 class RuleFile(Wire):

@@ -39,7 +39,7 @@ GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"
             f"{HEAD}- id: a\n  metric: m\n",
             [
                 "f:3: rules.0: say which kind of rule it is: kind: threshold, kind: ratio, kind: change, kind: outlier,"
-                " kind: forecast, kind: burn_rate, kind: absence, kind: composite, or kind: sequence"
+                " kind: forecast, kind: burn_rate, kind: anomaly, kind: absence, kind: composite, or kind: sequence"
             ],
         ),
         (
