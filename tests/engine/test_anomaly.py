@@ -246,6 +246,18 @@ def test_of_a_bucket_without_a_level_nothing_is_said_and_what_came_before_is_not
     assert after.margin == pytest.approx(before.margin, rel=0.1)
 
 
+@pytest.mark.parametrize("silent", [1, HOUR, DAY + 5, 4 * DAY])
+def test_buckets_that_are_left_out_are_buckets_without_a_level(silent: int) -> None:
+    whole, left_out = Detector(), Detector()
+    series = noise()
+    series[EVENT : EVENT + silent] = np.nan
+    whole.take(0, series)
+    left_out.take(0, series[:EVENT])
+    left_out.take((EVENT + silent) * BUCKET_MS, series[EVENT + silent :])
+    assert whole.score(0.05) == left_out.score(0.05)
+    assert whole.score(0.05) is not None
+
+
 def test_after_weeks_of_silence_a_series_is_a_new_one() -> None:
     detector = Detector()
     detector.take(0, noise())
