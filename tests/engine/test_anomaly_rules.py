@@ -44,18 +44,18 @@ def duration_ms(bucket: int) -> float:
 
 
 class Running:
-    """An evaluator, and what of it is durable; a row each five minutes."""
+    """An evaluator, and what of it is durable; a row each five minutes, and windows as long: no other time matters."""
 
-    def __init__(self, one: AnomalyRule) -> None:
+    def __init__(self, one: AnomalyRule, window_ms: int = BUCKET_MS) -> None:
         self.rule = one
+        self.config = EvaluatorConfig(inputs=frozenset({("in", 0)}), window_ms=window_ms)
         self.states: dict[str, AlertState] = {}
         self.memory: dict[int, MemoryChunk] = {}
         self.told: list[str] = []
         self.start(None)
 
     def start(self, evaluated_ms: int | None) -> None:
-        # Windows as long as buckets: nothing else of the grid matters here.
-        self.evaluator = Evaluator(EvaluatorConfig(inputs=frozenset({("in", 0)}), window_ms=BUCKET_MS))
+        self.evaluator = Evaluator(self.config)
         self.evaluator.apply_rules({"slow": VersionedRule(1, self.rule)})
         self.evaluator.restore(self.states.values(), evaluated_ms)
         self.evaluator.restore_memory(self.memory.values())
@@ -141,6 +141,19 @@ def test_a_side_below_says_what_there_should_be_at_least() -> None:
         running.feed(bucket)
     (firing,) = [one for one in running.told if " firing: " in one]
     assert "m avg of web is 76, expected at least " in firing
+
+
+def test_of_windows_of_ten_seconds_each_bucket_holds_thirty() -> None:
+    running = Running(rule(), window_ms=10_000)
+    for window in range(95):
+        running.evaluator.add_rows(rows(float(window), T + window * 10_000))
+        running.evaluator.add_mark(mark(T + (window + 1) * 10_000))
+        for evaluation in running.evaluator.evaluate():
+            running.keep(evaluation)
+    (chunk,) = running.memory.values()
+    assert [(bucket.n, bucket.value) for bucket in chunk.buckets] == [
+        (30, sum(range(first, first + 30))) for first in (0, 30, 60)
+    ]
 
 
 def note(memory: Memory, one: AnomalyRule, bucket: int, entity: Entity, value: float = 1.0) -> list[MemoryChunk]:
