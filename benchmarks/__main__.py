@@ -79,6 +79,7 @@ def _help(name: str, default: object) -> str:
 
 
 def _show(section: Section) -> None:
+    print(section.how, flush=True)
     for figure in section.figures:
         print(figure.line, flush=True)
     for table in section.tables:

@@ -66,7 +66,7 @@ def test_the_table_has_detectors_naive_ones_and_chance_for_all_series_and_both_h
     detectors, calm = section.tables
     names = {row[0].split(",")[0] for row in detectors.rows}
     assert names == {"anomaly", "chance", *NAIVE}
-    assert [row[1] for row in detectors.rows[:3]] == ["all", "chosen by", "held out"]
+    assert [row[1] for row in detectors.rows[:3]] == ["all", "chosen by", "the others"]
     assert [row[0] for row in calm.rows] == list(KINDS)
     assert all(float(cell) >= 0 for row in calm.rows for cell in row[1:])
 
