@@ -21,10 +21,10 @@ SELECT argMax(record, (evaluated_at, written_at)) AS newest, argMax(record, writ
 FROM watchkeeper_store.alert_states FINAL WHERE state != 'memory'
 GROUP BY alert HAVING written != '' ORDER BY alert
 """
-# What a rule looks back to, and no rule looks further back than this.
+# No rule looks further back than this.
 _MEMORY = """
 SELECT argMax(record, written_at) FROM watchkeeper_store.alert_states FINAL
-WHERE state = 'memory' AND evaluated_at > now() - INTERVAL 9 DAY
+WHERE state = 'memory' AND evaluated_at > now() - INTERVAL 40 DAY
 GROUP BY alert ORDER BY alert
 """
 # Of each group the last notice, if some of it may still stand; and all that are under way. With them how they ended.

@@ -39,7 +39,7 @@ def test_what_a_rule_remembers_comes_back_as_it_was_written_last_in_whatever_inc
             buckets=[MemoryBucket(start_ms=start_ms, n=1, value=value)],
         )
         for slot, start_ms, value in (
-            (1, hour_ms, 1.0), (1, hour_ms, 2.0), (2, hour_ms - 86_400_000, 3.0), (3, hour_ms - 20 * 86_400_000, 4.0)
+            (1, hour_ms, 1.0), (1, hour_ms, 2.0), (2, hour_ms - 86_400_000, 3.0), (3, hour_ms - 50 * 86_400_000, 4.0)
         )
     ]  # fmt: skip
     state = AlertState(
