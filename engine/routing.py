@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from schemas.matchers import Matcher, matches
-from schemas.routes import RouteSettings
+from schemas.routes import EscalationStep, RouteSettings
 
 GROUP_BY = ("alertname",)
 GROUP_WAIT_MS = 1_000
@@ -13,7 +13,7 @@ GROUP_WAIT_MS = 1_000
 GROUP_INTERVAL_MS = 60_000
 REPEAT_INTERVAL_MS = 4 * 3_600_000
 
-_INHERITED = ("receiver", "group_by", "group_wait_ms", "group_interval_ms", "repeat_interval_ms")
+_INHERITED = ("receiver", "group_by", "group_wait_ms", "group_interval_ms", "repeat_interval_ms", "escalate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Route:
     group_interval_ms: int
     repeat_interval_ms: int
     goes_on: bool
+    escalate: tuple[EscalationStep, ...] = ()
     routes: tuple["Route", ...] = ()
 
     def group(self, labels: Mapping[str, str]) -> dict[str, str]:

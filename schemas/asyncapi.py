@@ -56,6 +56,9 @@ PARTIES: Mapping[str, Parties] = {
     "notifications": Parties(
         written_by="notifier", read_by="notifier at its start, sink, anyone", actions=("receive", "send")
     ),
+    "incidents": Parties(
+        written_by="notifier, command line", read_by="notifier, sink, anyone", actions=("receive", "send")
+    ),
     "deadletters": Parties(
         written_by="whoever refuses a record, command line", read_by="sink, command line", actions=("receive", "send")
     ),

@@ -22,6 +22,15 @@ def _names(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+class EscalationStep(Wire):
+    """Who is told of an incident that nobody takes care of."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    after_ms: Duration = Field(alias="after", description="So long after the incident was opened or reopened.")
+    receiver: ReceiverName
+
+
 class RouteSettings(Wire):
     """One node of the tree. What is not given is as in the node above."""
 
@@ -43,6 +52,9 @@ class RouteSettings(Wire):
     )
     repeat_interval_ms: Duration | None = Field(
         default=None, alias="repeat_interval", description="After how long a group that stands is told again."
+    )
+    escalate: Annotated[tuple[EscalationStep, ...] | None, BeforeValidator(_names), Field(max_length=8)] = Field(
+        default=None, description="Who is told, once each, if nobody acknowledges the incident: `after`, `receiver`."
     )
     goes_on: bool = Field(
         default=False, alias="continue", description="Whether the nodes behind this one are asked too."

@@ -6,6 +6,7 @@ from schemas.alerts import StateRecord, Transition
 from schemas.control import ControlRecord
 from schemas.deadletters import DeadLetter, Redrive
 from schemas.events import ErrorEvent, LogRecord, UserEvent
+from schemas.incidents import IncidentRecord
 from schemas.notifications import NotificationRecord
 from schemas.rollup_columns import RollupColumns
 from schemas.rollups import RollupRows, Watermark
@@ -112,6 +113,14 @@ NOTIFICATIONS = Topic(
     retention_ms=30 * DAY_MS,
     title="Notices of alerts: what was to be told to whom, and what became of it.",
 )
+INCIDENTS = Topic(
+    name="incidents",
+    records=(IncidentRecord,),
+    key="incident id",
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    title="Alerts that belong together: what became of them, and what people asked to be done.",
+)
 DEADLETTERS = Topic(
     name="deadletters",
     records=(DeadLetter, Redrive),
@@ -122,5 +131,5 @@ DEADLETTERS = Topic(
 )
 
 INPUTS = (SAMPLES, USER_EVENTS, ERRORS, LOGS)
-TOPICS = (*INPUTS, ROLLUPS, ALERTS, ALERT_STATES, CONTROL, NOTIFICATIONS, DEADLETTERS)
+TOPICS = (*INPUTS, ROLLUPS, ALERTS, ALERT_STATES, CONTROL, NOTIFICATIONS, INCIDENTS, DEADLETTERS)
 BY_NAME = {topic.name: topic for topic in TOPICS}

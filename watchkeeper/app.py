@@ -12,6 +12,7 @@ from watchkeeper.hiding import maintenance, routes, silences
 from watchkeeper.options import AsJson, Config, DataDir, Limit
 from watchkeeper.past import deadletters, replay
 from watchkeeper.proof import audit, ledger
+from watchkeeper.responding import incidents
 from watchkeeper.ruling import rules
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ config = typer.Typer(help="The settings in force.", no_args_is_help=True)
 for name, group in (
     ("topics", topics),
     ("alerts", alerts),
+    ("incidents", incidents),
     ("silences", silences),
     ("maintenance", maintenance),
     ("route", routes),

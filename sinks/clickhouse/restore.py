@@ -1,15 +1,19 @@
-"""What a new embedded broker must be told again: the rules, what was known of each alert, and what people were told."""
+"""What a new embedded broker must be told again: the rules, what was known of each alert, and what people were told,
+and which incidents there are.
+"""
 
 from pydantic import TypeAdapter
 
 from connect.clickhouse import Store
 from schemas.alerts import AlertState, MemoryChunk
 from schemas.control import Acknowledgement, Maintenance, RuleControl, Silence
+from schemas.incidents import IncidentAction, IncidentEvent, IncidentRecord
 from schemas.notifications import Delivered, Failed, NotificationRecord, Planned, Suppressed
 
 Decision = RuleControl | Silence | Maintenance | Acknowledgement
 _DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
 _NOTIFICATION: TypeAdapter[Planned | Delivered | Failed | Suppressed] = TypeAdapter(NotificationRecord)
+_INCIDENT: TypeAdapter[IncidentEvent | IncidentAction] = TypeAdapter(IncidentRecord)
 
 _CONTROL = """
 SELECT argMax(record, (version, at, by)) FROM watchkeeper_store.control FINAL
@@ -37,6 +41,20 @@ SELECT record FROM watchkeeper_store.notifications FINAL WHERE id IN
     SELECT id FROM watchkeeper_store.notifications FINAL GROUP BY id HAVING countIf(state != 'planned') = 0
 )
 ORDER BY at, state = 'planned' DESC, id
+"""
+# Incidents that are open or were resolved lately, and what was asked and not answered yet.
+_INCIDENTS = """
+SELECT record FROM
+(
+    SELECT argMax(record, version) AS record, max(at) AS at FROM watchkeeper_store.incidents FINAL
+    WHERE type = 'event' GROUP BY incident
+    HAVING argMax(status, version) = 'open' OR at > now() - INTERVAL 1 DAY
+    UNION ALL
+    SELECT record, at FROM watchkeeper_store.incidents FINAL
+    WHERE type = 'action' AND at > now() - INTERVAL 1 DAY
+        AND id NOT IN (SELECT cause FROM watchkeeper_store.incidents WHERE type = 'event')
+)
+ORDER BY at
 """
 
 
@@ -82,4 +100,18 @@ def load_notices(store: Store) -> list[tuple[str, bytes]]:
         (one.notice.id if isinstance(one, Planned) else one.id, one.model_dump_json().encode())
         for one in records
         if not isinstance(one, Suppressed)
+    ]
+
+
+def load_incidents(store: Store) -> list[tuple[str, bytes]]:
+    """Records of `incidents`, each with its key.
+
+    Raises:
+        StoreUnavailable: ClickHouse is away.
+        StoreRefused: There are no tables yet.
+    """
+    records = [_INCIDENT.validate_json(record) for (record,) in store.rows(_INCIDENTS)]
+    return [
+        (one.incident.id if isinstance(one, IncidentEvent) else one.incident, one.model_dump_json().encode())
+        for one in records
     ]

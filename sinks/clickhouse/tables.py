@@ -1,10 +1,11 @@
 """The table of each topic that the sink reads."""
 
 from engine.fold_config import FoldConfig
-from schemas.topics import DEADLETTERS, ROLLUPS
+from schemas.topics import DEADLETTERS, INCIDENTS, ROLLUPS
 from sinks.clickhouse import inputs, rollups, rows
+from sinks.clickhouse.incidents import INCIDENT_COLUMNS, incident_rows
 from sinks.clickhouse.refused import refused_table
-from sinks.clickhouse.rows import Table
+from sinks.clickhouse.rows import Table, table_of
 
 
 def tables(rules: FoldConfig | None = None) -> dict[str, Table]:
@@ -13,5 +14,9 @@ def tables(rules: FoldConfig | None = None) -> dict[str, Table]:
     Args:
         rules: What the workers fold by; None: by the defaults.
     """
-    own = {ROLLUPS.name: rollups.table(), DEADLETTERS.name: refused_table()}
+    own = {
+        ROLLUPS.name: rollups.table(),
+        DEADLETTERS.name: refused_table(),
+        INCIDENTS.name: table_of("incidents", INCIDENT_COLUMNS, incident_rows),
+    }
     return {**own, **rows.tables(), **inputs.input_tables(rules or FoldConfig())}

@@ -5,12 +5,39 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from engine.incidents import Grouping
 from engine.inhibition import DEFAULT_RULES, InhibitRule
+from schemas.dimensions import Name
+from schemas.durations import Duration
 from schemas.records import Wire
 from schemas.routes import RouteSettings
 from sinks.notify.receivers.settings import AnyReceiver
 
 Place = tuple[int | str, ...]
+
+
+class IncidentSettings(Wire):
+    """Which alerts are one incident."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    join_by: Annotated[list[Name], Field(max_length=16)] = Field(
+        default_factory=lambda: list(Grouping().join_by),
+        description="Alerts that share the value of one of these dimensions may be one incident.",
+    )
+    window_ms: Duration = Field(
+        default=Grouping().window_ms, alias="window", description="How soon after the last change an alert joins it."
+    )
+    reopen_within_ms: Duration = Field(
+        default=Grouping().reopen_within_ms,
+        alias="reopen_within",
+        description="How soon after its end an alert that fires again reopens it.",
+    )
+
+    def grouping(self) -> Grouping:
+        """As the engine takes it."""
+        about = {"window_ms": self.window_ms, "reopen_within_ms": self.reopen_within_ms}
+        return Grouping(join_by=tuple(self.join_by), **about)
 
 
 class NotifyFile(Wire):
@@ -24,6 +51,7 @@ class NotifyFile(Wire):
     inhibit: Annotated[list[InhibitRule], Field(max_length=256)] = Field(
         default_factory=lambda: list(DEFAULT_RULES), description="Which alerts explain others."
     )
+    incidents: IncidentSettings = Field(default_factory=IncidentSettings, description="Which alerts are one incident.")
 
 
 def unfit(file: NotifyFile) -> Iterator[tuple[Place, str]]:
@@ -47,6 +75,10 @@ def unfit(file: NotifyFile) -> Iterator[tuple[Place, str]]:
 def _routes(route: RouteSettings, place: Place, names: list[str]) -> Iterator[tuple[Place, str]]:
     if route.receiver is not None and route.receiver not in names:
         yield (*place, "receiver"), _unknown(".".join(map(str, (*place, "receiver"))), route.receiver, names)
+    for number, step in enumerate(route.escalate or ()):
+        if step.receiver not in names:
+            where = (*place, "escalate", number, "receiver")
+            yield where, _unknown(".".join(map(str, where)), step.receiver, names)
     for number, below in enumerate(route.routes):
         yield from _routes(below, (*place, "routes", number), names)
 

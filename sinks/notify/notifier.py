@@ -37,14 +37,11 @@ async def notify(config: NotifyConfig, telemetry: Telemetry, stop: asyncio.Event
         NotDrained: With `drain`, it had to end before all that was published was planned.
     """
     if config.file is None:
-        telemetry.show(lambda: {"note": "no receivers: nobody is told of alerts, see notify.file"})
         _LOG.warning("Nobody is told of alerts: there is no file of receivers and routes, see notify.file")
-        await stop.wait()
-        return
-    metrics = Metrics(telemetry.registry, [one.name for one in config.file.receivers])
+    settings = config.file.receivers if config.file is not None else []
+    metrics = Metrics(telemetry.registry, [one.name for one in settings])
     receivers: dict[str, tuple[AnyReceiver, Receiver]] = {
-        one.name: (one, open_receiver(one, metrics.template_failures.labels(one.name).inc))
-        for one in config.file.receivers
+        one.name: (one, open_receiver(one, metrics.template_failures.labels(one.name).inc)) for one in settings
     }
     producer = kafka.producer(config.kafka)
     consumer = kafka.consumer(
@@ -57,7 +54,7 @@ async def notify(config: NotifyConfig, telemetry: Telemetry, stop: asyncio.Event
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
     )
     outbox = Outbox(producer)
-    running = Notifier(consumer, lambda: Turn(config, consumer, outbox, metrics, receivers))
+    running = Notifier(consumer, lambda: Turn(config, consumer, outbox, metrics, receivers), tells=bool(receivers))
     telemetry.show(running.figures)
     try:
         await producer.start()
@@ -76,7 +73,8 @@ async def notify(config: NotifyConfig, telemetry: Telemetry, stop: asyncio.Event
 class Notifier(RebalanceListener):  # type: ignore[misc]  # the client ships no types for it
     """Works while this member of the group is the one that does."""
 
-    def __init__(self, consumer: Consumer, begin: Callable[[], Turn]) -> None:
+    def __init__(self, consumer: Consumer, begin: Callable[[], Turn], *, tells: bool) -> None:
+        self._tells = tells
         self._consumer = consumer
         self._begin = begin
         self._turn: Turn | None = None
@@ -118,11 +116,10 @@ class Notifier(RebalanceListener):  # type: ignore[misc]  # the client ships no 
         """For `/status`."""
         works = self._turn is not None and self._mine.is_set()
         own = self._turn.figures() if self._turn is not None else {}
-        return {
-            "works": works,
-            **own,
-            "note": "" if works else "waits for its turn: another notifier works, or none yet",
-        }
+        note = "" if works else "waits for its turn: another notifier works, or none yet"
+        if not self._tells:
+            note = "no receivers: nobody is told of alerts, see notify.file"
+        return {"works": works, **own, "note": note}
 
 
 async def _first_of(*waits: Any) -> None:

@@ -1,6 +1,6 @@
 """What is not told for the time being: silenced, in maintenance, or explained by a worse alert."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,14 +19,16 @@ class Suppression:
 
     Args:
         rules: Which alerts explain others.
+        snoozed: The incident because of which an alert is not to be told at a time.
     """
 
-    def __init__(self, rules: Sequence[InhibitRule]) -> None:
+    def __init__(self, rules: Sequence[InhibitRule], snoozed: Callable[[str, int], str | None]) -> None:
         self._rules = rules
+        self._snoozed = snoozed
         self._records: dict[str, Silence | Maintenance] = {}
         self._silences = Silences([])
-        self.acknowledged: dict[str, int] = {}
-        """Of each alert the episode that somebody takes care of."""
+        self.acknowledged: dict[str, Acknowledgement] = {}
+        """Of each alert who takes care of which episode, since the last look."""
         self._explained: Mapping[str, str] = {}
         self._told: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._news: list[Suppressed] = []
@@ -42,7 +44,7 @@ class Suppression:
                 unreadable += value is not None
                 continue
             if isinstance(record, Acknowledgement):
-                self.acknowledged[record.alert] = record.episode_ms
+                self.acknowledged[record.alert] = record
             if isinstance(record, Silence | Maintenance):
                 before = self._records.get(record.id)
                 if before is None or before.version <= record.version:
@@ -69,9 +71,11 @@ class Suppression:
         return True
 
     def holders(self, transition: Transition, at_ms: int) -> tuple[list[str], list[str]]:
-        """What holds a transition back at a time: ids of silences and maintenance, and the alert that explains it."""
+        """What holds a transition back at a time: ids of silences, maintenance and incidents, and what explains it."""
         explained = self._explained.get(transition.alert)
         silenced = [one.id for one in self._silences.suppressors(labels_of(transition), at_ms)]
+        if (incident := self._snoozed(transition.alert, at_ms)) is not None:
+            silenced.append(f"incident/{incident}")
         return silenced, [explained] if explained is not None else []
 
     def silences(self) -> list[Silence]:

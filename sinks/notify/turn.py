@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from connect.clock import now_ms
 from connect.kafka import COMMIT_REFUSED, Consumer, KafkaError, TopicPartition
@@ -13,28 +13,35 @@ from connect.offsets import end_offsets
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from connect.telemetry import Figures
+from engine.escalation import Escalation
+from engine.incidents import Grouping
 from engine.notices import Notices
 from engine.routing import tree
-from engine.standing import standing_transition, stands
-from schemas.alerts import AlertState, StateRecord, Transition
+from engine.standing import standing_transition
+from schemas.alerts import Transition
 from schemas.notifications import Delivered, Failed, Notice, Planned, Suppressed
-from schemas.topics import ALERT_STATES, ALERTS, CONTROL, NOTIFICATIONS
+from schemas.routes import RouteSettings
+from schemas.topics import ALERTS, CONTROL, INCIDENTS, NOTIFICATIONS
 from sinks.notify.config import NotifyConfig
 from sinks.notify.deliveries import Deliveries
 from sinks.notify.explainer import Explainer
 from sinks.notify.external import External
 from sinks.notify.fallback import fallback
+from sinks.notify.incidents import IncidentLog
 from sinks.notify.metrics import Metrics
 from sinks.notify.outbox import Past, read_past
 from sinks.notify.receiver import Receiver
-from sinks.notify.receivers.settings import AlertmanagerSettings, AnyReceiver
+from sinks.notify.receivers.settings import AnyReceiver
+from sinks.notify.reminders import remind
+from sinks.notify.standing import read_standing
 from sinks.notify.suppression import Suppression
 
 _LOG = logging.getLogger(__name__)
-_STATE: TypeAdapter[Any] = TypeAdapter(StateRecord)
 
 POLL_S = 0.25
 COMMIT_S = 1.0
+
+_NOBODY = RouteSettings(receiver="nobody")
 
 
 class Turn:
@@ -44,7 +51,8 @@ class Turn:
 
     1. The notice that tells it first is written to `notifications`, and acknowledged by Kafka.
     2. It is delivered, and tried again, until its receiver takes it or it is given up; either is written there too.
-    3. The offset behind the transition is committed: never before step 1, or before it is known that nobody is told.
+    3. The offset behind the transition is committed: never before step 1, or before it is known that nobody is told,
+       and never before the events of its incident are on `incidents`.
 
     A crash between any two of them: planned notices that have no end are sent again, as they stood and under the same
     id; transitions that no planned notice tells are read again. So none is lost, and a receiver that keeps ids takes
@@ -59,14 +67,20 @@ class Turn:
         metrics: Metrics,
         receivers: Mapping[str, tuple[AnyReceiver, Receiver]],
     ) -> None:
-        assert config.file is not None
+        file = config.file
+        self._tells = file is not None
         self._config = config
         self._consumer = consumer
         self._outbox = outbox
         self._metrics = metrics
         self._receivers = receivers
-        self._notices = Notices(tree(config.file.route))
-        self._suppression = Suppression(config.file.inhibit)
+        root = tree(file.route if file else _NOBODY)
+        self._notices = Notices(root)
+        self._incidents = IncidentLog(
+            file.incidents.grouping() if file else Grouping(), self._notices, outbox,
+            Escalation(root), metrics.unreadable.labels(INCIDENTS.name).inc,
+        )  # fmt: skip
+        self._suppression = Suppression(file.inhibit if file else [], self._incidents.snoozed)
         self._external = External(self._notices, self._suppression, outbox)
         self._deliveries = Deliveries(receivers, metrics, give_up_s=config.give_up_s, ended=self._ended)
         self._explainer = Explainer(
@@ -76,16 +90,28 @@ class Turn:
         """Of each alert that people do not know of yet the first record that they do not."""
         self._positions: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._stands: list[Transition] = []
+        """Alerts that are raised at the start, as the evaluator knows them."""
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Until told to stop; whether everything that was published was planned then, if it was to be."""
-        async with TopicReader(self._config.kafka, CONTROL.name) as control, asyncio.TaskGroup() as group:
+        kafka = self._config.kafka
+        async with (
+            TopicReader(kafka, CONTROL.name) as control,
+            TopicReader(kafka, INCIDENTS.name) as incidents,
+            asyncio.TaskGroup() as group,
+        ):
+            await self._incidents.begin(incidents)
             beside = [group.create_task(self._deliveries.run())]
             while not control.caught_up():
                 await self._decided(control)
             await self._begin()
-            beside += [group.create_task(self._remind()), group.create_task(self._follow(control))]
-            if self._config.api_port is not None:
+            beside += [
+                group.create_task(remind(self._receivers, self._notices, self._deliveries)),
+                group.create_task(self._follow(control)),
+            ]
+            beside.append(group.create_task(self._incidents.follow(incidents)))
+            if self._tells and self._config.api_port is not None:
                 beside.append(group.create_task(self._external.run(self._config.api_port, list(self._receivers))))
             await self._tell(stop)
             planned = await self._finish()
@@ -99,12 +125,14 @@ class Turn:
         async with TopicReader(self._config.kafka, NOTIFICATIONS.name) as reader:
             past = await read_past(reader)
         self._metrics.unreadable.labels(NOTIFICATIONS.name).inc(past.unreadable)
+        self._incidents.known(past.planned)
         for planned in past.planned.values():
             self._notices.restore(planned)
             self._external.restore(planned.notice.alerts)
-        for state in await self._standing():
-            if not self._notices.knows(state.alert):
-                self._notices.take(standing_transition(state), now_ms())
+        self._stands = [standing_transition(state) for state in await read_standing(self._config.kafka)]
+        for one in self._stands:
+            if self._tells and not self._notices.knows(one.alert):
+                self._notices.take(one, now_ms())
         await self._resume(past)
 
     async def _follow(self, control: TopicReader) -> None:
@@ -116,20 +144,11 @@ class Turn:
         for chunk in await control.read(timeout_s=POLL_S):
             unreadable = self._suppression.take([record.value for record in chunk.records])
             self._metrics.unreadable.labels(CONTROL.name).inc(unreadable)
-        for alert, episode_ms in self._suppression.acknowledged.items():
-            self._notices.acknowledge(alert, episode_ms)
+        for one in self._suppression.acknowledged.values():
+            self._notices.acknowledge(one.alert, one.episode_ms)
+            self._incidents.acknowledge(one)
         self._suppression.acknowledged.clear()
-
-    async def _standing(self) -> list[AlertState]:
-        """Alerts that are raised, as the evaluator knows them: a topic that begins anew holds no more of them."""
-        newest: dict[str, AlertState] = {}
-        async with TopicReader(self._config.kafka, ALERT_STATES.name) as reader:
-            while not reader.caught_up():
-                for chunk in await reader.read(timeout_s=POLL_S):
-                    for record in chunk.records:
-                        if isinstance(state := _state(record.value), AlertState):
-                            newest[state.alert] = state
-        return [state for state in newest.values() if stands(state)]
+        await self._incidents.flush()
 
     async def _resume(self, past: Past) -> None:
         known = {one.name for one, _ in self._receivers.values()}
@@ -151,8 +170,11 @@ class Turn:
             due_ms = self._notices.due_ms() if reached else None
             wait_ms = int(POLL_S * 1000) if due_ms is None else min(int(POLL_S * 1000), max(0, due_ms - now_ms()))
             self._take(await self._consumer.getmany(timeout_ms=wait_ms))
-            reached = reached or await self._reached(ends)
-            if reached:
+            if not reached and (reached := await self._reached(ends)):
+                for one in self._stands:
+                    self._incidents.take_standing(one)
+            await self._incidents.flush()
+            if reached and self._tells:
                 self._external.restored()
                 await self._plan()
             if loop.time() - committed_s >= COMMIT_S:
@@ -168,7 +190,9 @@ class Turn:
                     ends = await end_offsets(self._config.kafka, [ALERTS.name])
                     while not await self._reached(ends):
                         self._take(await self._consumer.getmany(timeout_ms=50))
-                    await self._plan(hurry=True)
+                    await self._incidents.flush()
+                    if self._tells:
+                        await self._plan(hurry=True)
                     planned = True
                 await self._commit()
                 await self._deliveries.empty()
@@ -194,9 +218,11 @@ class Turn:
                 except ValidationError:
                     self._metrics.unreadable.labels(ALERTS.name).inc()
                     continue
-                self._notices.take(transition, now_ms())
-                self._external.restore([transition])
-                self._began.setdefault(transition.alert, (tp, record.offset))
+                self._incidents.take(transition)
+                if self._tells:
+                    self._notices.take(transition, now_ms())
+                    self._external.restore([transition])
+                    self._began.setdefault(transition.alert, (tp, record.offset))
             self._positions[tp] = records[-1].offset + 1
         waiting = self._notices.waiting()
         self._began = {alert: place for alert, place in self._began.items() if alert in waiting}
@@ -211,7 +237,9 @@ class Turn:
             for one in planned
             if one.notice.status == "firing" or self._receivers[one.notice.receiver][0].send_resolved
         ]
-        await self._send(await self._explainer.explained(wanted))
+        await self._send([*await self._explainer.explained(wanted), *self._incidents.due(now_ms(), self._suppression)])
+        self._incidents.taken()
+        await self._incidents.flush()
         if planned:
             waiting = self._notices.waiting()
             self._began = {alert: place for alert, place in self._began.items() if alert in waiting}
@@ -244,29 +272,13 @@ class Turn:
         except KafkaError as error:
             _LOG.warning("Kafka did not take a commit; the next one says the same and more: %s", error)
 
-    async def _remind(self) -> None:
-        """Tells what stands to receivers that forget it, again and again."""
-        waits_s = {
-            name: settings.resend_s
-            for name, (settings, _) in self._receivers.items()
-            if isinstance(settings, AlertmanagerSettings)
-        }
-        loop = asyncio.get_running_loop()
-        due_s = {name: loop.time() + wait_s for name, wait_s in waits_s.items()}
-        while due_s:
-            await asyncio.sleep(max(0.0, min(due_s.values()) - loop.time()))
-            for name in [name for name, at_s in due_s.items() if at_s <= loop.time()]:
-                due_s[name] = loop.time() + waits_s[name]
-                for planned in self._notices.standing():
-                    if planned.notice.receiver == name:
-                        await self._deliveries.remind(planned.notice)
-
     def figures(self) -> Figures:
         """For `/status`."""
         return {
             "receivers": len(self._receivers),
             "waiting": self._deliveries.waiting,
             "suppressed": self._suppression.count,
+            "incidents": self._incidents.count,
             "lag_records": self._lag(),
         }
 
@@ -277,10 +289,3 @@ class Turn:
 
 def _message(id_: str, record: Planned | Delivered | Failed | Suppressed) -> Message:
     return Message(NOTIFICATIONS.name, id_.encode(), record.model_dump_json().encode())
-
-
-def _state(value: bytes | None) -> object:
-    try:
-        return _STATE.validate_json(value or b"")
-    except ValidationError:
-        return None

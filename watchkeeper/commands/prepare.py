@@ -15,9 +15,9 @@ from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from schemas.alerts import AlertState, MemoryChunk
 from schemas.control import RuleControl
-from schemas.topics import ALERT_STATES, CONTROL, NOTIFICATIONS
+from schemas.topics import ALERT_STATES, CONTROL, INCIDENTS, NOTIFICATIONS
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.restore import load_control, load_memory, load_notices, load_states
+from sinks.clickhouse.restore import load_control, load_incidents, load_memory, load_notices, load_states
 from watchkeeper import addresses, control
 from watchkeeper.commands.topics import partitions, ready_topics
 from watchkeeper.rules_file import default_rules
@@ -47,17 +47,18 @@ def _tell(step: str, brought: str) -> None:
 
 
 async def _restore(kafka: KafkaConfig, store: Store) -> str:
-    """Fills `control`, `alerts.state` and `notifications` from ClickHouse where they are empty.
+    """Fills `control`, `alerts.state`, `notifications` and `incidents` from ClickHouse where they are empty.
 
     Where no rule ever was it gives the default rules. States first: an evaluator that saw the rules without them would
     begin new episodes.
     """
-    ends = await offsets.end_offsets(kafka, [CONTROL.name, ALERT_STATES.name, NOTIFICATIONS.name])
+    ends = await offsets.end_offsets(kafka, [one.name for one in (CONTROL, ALERT_STATES, NOTIFICATIONS, INCIDENTS)])
     empty = {topic for topic, _ in ends if not any(end for (name, _), end in ends.items() if name == topic)}
     states = load_states(store) if ALERT_STATES.name in empty else []
     memory = load_memory(store) if ALERT_STATES.name in empty else []
     decisions = load_control(store) if CONTROL.name in empty else []
     notices = load_notices(store) if NOTIFICATIONS.name in empty else []
+    incidents = load_incidents(store) if INCIDENTS.name in empty else []
     told = []
     if states or memory:
         await _publish_states(kafka, states, memory)
@@ -67,6 +68,10 @@ async def _restore(kafka: KafkaConfig, store: Store) -> str:
         async with connected(kafka) as client:
             await Outbox(client).deliver(Message(NOTIFICATIONS.name, id_.encode(), value) for id_, value in notices)
         told.append(f"{len(notices)} records of notices")
+    if incidents:
+        async with connected(kafka) as client:
+            await Outbox(client).deliver(Message(INCIDENTS.name, id_.encode(), value) for id_, value in incidents)
+        told.append(f"{len(incidents)} records of incidents")
     if decisions:
         await control.publish(kafka, decisions)
         rules = sum(isinstance(one, RuleControl) for one in decisions)

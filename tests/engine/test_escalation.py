@@ -1,0 +1,119 @@
+"""Who is told of an incident that nobody takes care of, and when: once each."""
+
+from typing import Any
+
+import pytest
+
+from engine.escalation import Escalation
+from engine.incidents import Grouping, Incidents
+from engine.routing import tree
+from schemas.alerts import Transition
+from schemas.incidents import Action, IncidentAction
+from schemas.routes import RouteSettings
+from tests.engine.alerting import changed
+
+ROOT = tree(
+    RouteSettings.model_validate(
+        {
+            "receiver": "team",
+            "escalate": [{"after": "15m", "receiver": "lead"}, {"after": "30m", "receiver": "boss"}],
+            "routes": [{"receiver": "team", "matchers": ["severity=warning"], "escalate": []}],
+        }
+    )
+)
+FIRES = changed("firing", 20)
+OPENED_MS, MINUTE_MS = 20_000, 60_000
+
+
+class Desk:
+    """Incidents with their escalation, as the notifier has them."""
+
+    def __init__(self, *transitions: Transition, escalation: Escalation | None = None) -> None:
+        self.incidents = Incidents(Grouping())
+        self.escalation = escalation or Escalation(ROOT)
+        self.transitions = transitions
+        for one in transitions:
+            self.incidents.take(one)
+
+    def told(self, minutes: float, held_back: bool = False) -> list[tuple[str, str]]:
+        at_ms = OPENED_MS + int(minutes * MINUTE_MS)
+        planned = self.escalation.due(self.incidents, lambda: self.transitions, at_ms, lambda _, __: held_back)
+        for taken in self.escalation.taken():
+            self.incidents.escalated(*taken)
+        return [(one.notice.receiver, one.notice.id) for one in planned]
+
+    def act(self, action: Action, minutes: float, **fields: Any) -> None:
+        (opened,) = self.incidents.open()
+        at_ms = OPENED_MS + int(minutes * MINUTE_MS)
+        asked = {"id": f"{at_ms:032x}", "incident": opened.id, "action": action, "at_ms": at_ms, "by": "ada", **fields}
+        self.incidents.act(IncidentAction.model_validate(asked))
+
+
+def names(told: list[tuple[str, str]]) -> list[str]:
+    return [receiver for receiver, _ in told]
+
+
+def test_each_step_is_told_once_when_its_time_has_come() -> None:
+    desk = Desk(FIRES)
+
+    assert names(desk.told(14.9)) == []
+    assert names(desk.told(15)) == ["lead"]
+    assert names(desk.told(29)) == []
+    assert names(desk.told(31)) == ["boss"]
+    assert names(desk.told(99)) == []
+
+
+def test_steps_that_were_missed_are_told_together_in_their_order() -> None:
+    assert names(Desk(FIRES).told(60)) == ["lead", "boss"]
+
+
+@pytest.mark.parametrize("action", [Action.ACKNOWLEDGE, Action.ASSIGN])
+def test_nobody_is_told_once_somebody_takes_care(action: Action) -> None:
+    desk = Desk(FIRES)
+    desk.act(action, 10, assigned_to="bob")
+
+    assert desk.told(60) == []
+
+
+def test_a_route_without_steps_tells_nobody() -> None:
+    assert Desk(changed("firing", 20, severity="warning")).told(60) == []
+    assert Desk(FIRES, escalation=Escalation(tree(RouteSettings(receiver="team")))).told(60) == []
+
+
+def test_what_is_held_back_waits() -> None:
+    desk = Desk(FIRES)
+
+    assert desk.told(20, held_back=True) == []
+    assert names(desk.told(21)) == ["lead"]
+
+
+def test_an_incident_whose_alerts_are_over_or_unknown_is_not_told() -> None:
+    desk = Desk(FIRES, changed("firing", 20, rule="disk-full"), changed("ok", 30))
+    desk.transitions = ()
+
+    assert desk.told(60) == []
+
+
+def test_ids_follow_from_the_incident_and_the_step_and_what_was_planned_before_a_crash_is_not_again() -> None:
+    first = Desk(FIRES).told(15)
+    assert Desk(FIRES).told(20) == first
+
+    again = Desk(FIRES)
+    again.escalation.known([id_ for _, id_ in first])
+    assert again.told(20) == []
+    assert [one.escalated for one in again.incidents.open()] == [[f"{OPENED_MS}/{15 * MINUTE_MS}/lead"]]
+
+
+def test_a_reopened_incident_escalates_anew() -> None:
+    desk = Desk(FIRES)
+    first = desk.told(15)
+    desk.act(Action.RESOLVE, 20)
+    (known,) = desk.incidents._resolved.values()
+    at_ms = OPENED_MS + 40 * MINUTE_MS
+    desk.incidents.act(
+        IncidentAction(id="f" * 32, incident=known.id, action=Action.REOPEN, at_ms=at_ms, by="ada")
+    )  # fmt: skip
+
+    assert desk.told(54) == []
+    assert names(desk.told(55)) == ["lead"]
+    assert desk.told(55) != first
