@@ -109,8 +109,8 @@ class Turn:
             beside += [
                 group.create_task(remind(self._receivers, self._notices, self._deliveries)),
                 group.create_task(self._follow(control)),
+                group.create_task(self._incidents.follow(incidents)),
             ]
-            beside.append(group.create_task(self._incidents.follow(incidents)))
             if self._tells and self._config.api_port is not None:
                 beside.append(group.create_task(self._external.run(self._config.api_port, list(self._receivers))))
             await self._tell(stop)

@@ -1,0 +1,134 @@
+"""Incidents on a real broker: what people ask for is done once, whatever happens to the notifier meanwhile."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect.admin import create_topics
+from connect.clock import now_ms
+from connect.config import KafkaConfig
+from connect.reader import TopicReader
+from schemas.control import Acknowledgement
+from schemas.incidents import Action, Change, IncidentAction
+from schemas.topics import INCIDENTS, TOPICS
+from tests.agents.pipeline import eventually
+from tests.engine.alerting import changed
+from tests.notify.process import emit, notifiers, planned, receiver, routes
+from watchkeeper.control import publish
+from watchkeeper.responses import ask, new_id
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
+
+QUICK = {"receiver": "team", "group_by": ["source"], "group_wait": "0s", "group_interval": "0s"}
+
+
+async def test_an_incident_opens_is_acknowledged_and_resolved_and_outlives_its_notifier(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    # Without receivers nobody is told, and incidents are kept all the same.
+    with notifiers(kafka, tmp_path, tmp_path) as start:
+        first = start(WATCHKEEPER_NOTIFY_FILE="")
+        await emit(kafka, changed("pending", 10), changed("firing", 20), changed("firing", 25, rule="disk-full"))
+        await eventually("it opened", lambda: _is(kafka, ["opened", "joined"]))
+        (opened, *_) = await _events(kafka)
+        first.kill()
+        # Asked while nobody works.
+        waiting = _asked(opened, Action.ACKNOWLEDGE, assigned_to="bob")
+        assert await ask(kafka, waiting, within_s=0.5) is None
+        start(WATCHKEEPER_NOTIFY_FILE="")
+        await emit(kafka, changed("ok", 50), changed("ok", 60, rule="disk-full"))
+        await eventually("it is over", lambda: _has(kafka, "resolved"))
+        reopened = await ask(kafka, _asked(opened, Action.REOPEN), within_s=20)
+        ignored = await ask(kafka, _asked(opened, Action.REOPEN), within_s=20)
+        events = await _events(kafka)
+    assert reopened is not None
+    assert (reopened.incident.status, reopened.incident.reopened) == ("open", 1)
+    assert ignored is not None
+    assert ignored.change is Change.IGNORED
+    assert sorted(one["change"] for one in events[2:5]) == ["acknowledged", "resolved", "updated"]
+    assert len({one["id"] for one in events}) == len(events) == 7
+    assert [one["incident"]["version"] for one in events] == list(range(1, 8))
+    assert events[4]["incident"]["assigned_to"] == "bob"
+
+
+async def test_nobody_takes_care_and_the_next_one_is_told_once_whatever_happens(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    escalates = {**QUICK, "escalate": [{"after": "1s", "receiver": "lead"}]}
+    async with receiver() as (team, url), receiver() as (lead, other):
+        file = routes(tmp_path / "notify.yaml", {"team": url, "lead": other}, escalates)
+        with notifiers(kafka, tmp_path, file) as start:
+            first = start()
+            minute_ago_s = now_ms() // 1000 - 60
+            await emit(kafka, changed("firing", minute_ago_s, episode_s=minute_ago_s))
+            await eventually("the lead is told", lambda: _told(lead.transitions, ["web-1 firing"]))
+            await eventually("it is noted", lambda: _has(kafka, "escalated"))
+            first.kill()
+            start()
+            # Somebody takes care of this one before its time: an acknowledgement of its alert is one of the incident.
+            soon_s = now_ms() // 1000 + 5
+            fires = changed("firing", soon_s, source="web-2", episode_s=soon_s)
+            await emit(kafka, fires)
+            await publish(kafka, [_care(fires.alert, fires.episode_ms)])
+            await eventually("it is noted", lambda: _has(kafka, "acknowledged"))
+            await emit(kafka, changed("firing", minute_ago_s, source="web-3", episode_s=minute_ago_s))
+            await eventually("the lead is told of the third", lambda: _told(lead.transitions[1:], ["web-3 firing"]))
+        told = [one["notice"] for one in await planned(kafka) if one["type"] == "planned"]
+    assert [one["receiver"] for one in told].count("lead") == 2
+    assert sorted(team.transitions) == ["web-1 firing", "web-2 firing", "web-3 firing"]
+
+
+async def test_what_is_snoozed_is_not_told_until_then(kafka: KafkaConfig, tmp_path: Path) -> None:
+    await create_topics(kafka, TOPICS)
+    async with receiver() as (taken, url):
+        with notifiers(kafka, tmp_path, routes(tmp_path / "notify.yaml", {"team": url}, QUICK)) as start:
+            start()
+            await emit(kafka, changed("firing", 20))
+            await eventually("it is told", lambda: _told(taken.transitions, ["web-1 firing"]))
+            (opened,) = await _events(kafka)
+            until_ms = now_ms() + 3_600_000
+            assert await ask(kafka, _asked(opened, Action.SNOOZE, until_ms=until_ms), within_s=20)
+            await emit(kafka, changed("firing", 25, rule="disk-full"))
+            await eventually("it is held back", lambda: _held_back(kafka, f"incident/{opened['incident']['id']}"))
+            assert taken.transitions == ["web-1 firing"]
+            assert await ask(kafka, _asked(opened, Action.SNOOZE, until_ms=now_ms()), within_s=20)
+            await eventually("it is told", lambda: _told(taken.transitions, ["web-1 firing"] * 3), within_s=40)
+
+
+def _care(alert: str, episode_ms: int) -> Acknowledgement:
+    id_ = f"acknowledgement/{alert}"
+    return Acknowledgement(id=id_, version=1, at_ms=now_ms(), by="ada", episode_ms=episode_ms)
+
+
+def _asked(event: dict[str, Any], action: Action, **fields: Any) -> IncidentAction:
+    id_ = event["incident"]["id"]
+    return IncidentAction(id=new_id(), incident=id_, action=action, at_ms=now_ms(), by="ada", **fields)
+
+
+async def _events(kafka: KafkaConfig) -> list[dict[str, Any]]:
+    found = []
+    async with TopicReader(kafka, INCIDENTS.name) as reader:
+        while not reader.caught_up():
+            for chunk in await reader.read(timeout_s=0.25):
+                found += [json.loads(record.value or b"") for record in chunk.records]
+    return [one for one in found if one["type"] == "event"]
+
+
+async def _is(kafka: KafkaConfig, changes: list[str]) -> bool:
+    return [one["change"] for one in await _events(kafka)] == changes
+
+
+async def _has(kafka: KafkaConfig, change: str) -> bool:
+    return any(one["change"] == change for one in await _events(kafka))
+
+
+async def _held_back(kafka: KafkaConfig, by: str) -> bool:
+    return any(by in one["by"] for one in await planned(kafka) if one["type"] == "suppressed")
+
+
+async def _told(told: list[str], wanted: list[str]) -> bool:
+    return told == wanted
