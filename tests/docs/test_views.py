@@ -56,7 +56,7 @@ def test_the_time_that_rows_are_kept_is_that_of_the_tables(store: Store) -> None
     tables |= {"monitoring_alerts": "transitions", "alert_transitions": "transitions"}
     tables |= {"silences": "control", "alert_suppressions": "notifications"}
     tables |= {"alert_acknowledgements": "control", "alert_response": "transitions"}
-    tables |= {"incident_events": "incidents", "incident_response": "incidents"}
+    tables |= {"incident_events": "incidents", "incident_response": "incidents", "alert_recovery": "transitions"}
     tables |= {f"metrics_{tier}": f"rollups_{tier}" for tier in ("1m", "1h", "1d")}
 
     for view, stated in kept.items():

@@ -5,7 +5,7 @@ from typing import Any
 
 from connect.clickhouse import Store
 from engine.incidents import Grouping, Incidents
-from schemas.alerts import Transition
+from schemas.alerts import Outcome, State, Transition
 from schemas.incidents import Action, IncidentAction, IncidentEvent
 from schemas.records import Wire
 from schemas.topics import ALERTS, INCIDENTS
@@ -73,6 +73,23 @@ def test_each_incident_is_a_row_with_how_soon_it_was_detected_acknowledged_and_r
     assert events_of(store, events[0].incident.id) == events
     assert named(store, events[0].incident.id[:6]) == [events[-1].incident]
     assert incidents(store, resolved_too=False, limit=9) == []
+
+
+def test_of_each_episode_it_is_told_whether_its_end_was_seen_and_how_often_it_fell_back(store: Store) -> None:
+    states = [("pending", "firing", 0), ("firing", "recovering", 30), ("recovering", "firing", 40)]
+    states += [("firing", "recovering", 50), ("recovering", "ok", 70)]
+    seen = [fired(to, after_s, from_state=State(origin)) for origin, to, after_s in states]
+    gone = {"rule": "disk-full", "from_state": State.FIRING, "outcome": Outcome.UNDEFINED}
+    withdrawn = [fired("firing", 0, rule="disk-full"), fired("ok", 20, **gone)]
+    stands = [fired("firing", 0, rule="slow")]
+    opened = Incidents(Grouping()).take(seen[0])
+    stored(store, ALERTS.name, [*seen, *withdrawn, *stands])
+    stored(store, INCIDENTS.name, opened)
+
+    sql = "SELECT rule, duration_s, verified, relapses, incident FROM watchkeeper.alert_recovery ORDER BY rule"
+    assert store.rows(sql) == [
+        ("cpu-busy", 70.0, 1, 1, opened[0].incident.id), ("disk-full", 20.0, 0, 0, ""), ("slow", None, None, 0, ""),
+    ]  # fmt: skip
 
 
 def test_a_new_broker_is_told_of_open_incidents_and_of_what_was_asked_and_not_answered(store: Store) -> None:
