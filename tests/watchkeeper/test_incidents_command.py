@@ -1,0 +1,116 @@
+"""`watchkeeper incidents`, as people use it: a real broker, a real ClickHouse and a notifier that works."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect.admin import create_topics
+from connect.clickhouse import Store
+from connect.config import ClickHouseConfig, KafkaConfig
+from connect.reader import TopicReader
+from schemas.errors import BadSettings
+from schemas.incidents import Action
+from schemas.topics import INCIDENTS, TOPICS
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.tables import tables
+from tests.agents.pipeline import eventually
+from tests.engine.alerting import changed
+from tests.notify.process import emit, notifiers
+from tests.sinks.rollups import Message
+from tests.sinks.stored import insert
+from watchkeeper.commands import incidents, prepare
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+class Desk:
+    """What commands reach."""
+
+    def __init__(self, kafka: KafkaConfig, store: Store, arguments: dict[str, Any]) -> None:
+        self.kafka = kafka
+        self.store = store
+        self.arguments = arguments
+
+    async def values(self) -> list[bytes]:
+        """Everything on topic `incidents`."""
+        found: list[bytes] = []
+        async with TopicReader(self.kafka, INCIDENTS.name) as reader:
+            while not reader.caught_up():
+                for chunk in await reader.read(timeout_s=0.25):
+                    found += [record.value or b"" for record in chunk.records]
+        return found
+
+    def sink(self) -> None:
+        """Stores what stands there, as the sink does."""
+        table = tables()[INCIDENTS.name]
+        values = asyncio.run(self.values())
+        insert(self.store, table, table.read([Message(value, topic=INCIDENTS.name) for value in values], ""))
+
+
+@pytest.fixture
+def desk(kafka: KafkaConfig, clickhouse: ClickHouseConfig, tmp_path: Path) -> Iterator[Desk]:
+    asyncio.run(create_topics(kafka, TOPICS))
+    store = Store(clickhouse)
+    migrate(store)
+    store.command("TRUNCATE TABLE watchkeeper_store.incidents")
+    arguments = {
+        "kafka": {"bootstrap": kafka.bootstrap, "idempotent": kafka.idempotent},
+        "clickhouse": {"address": f"{clickhouse.host}:{clickhouse.port}"},
+        "data_dir": tmp_path,
+    }
+    with notifiers(kafka, tmp_path, tmp_path) as start:
+        start(WATCHKEEPER_NOTIFY_FILE="")
+        yield Desk(kafka, store, arguments)
+    store.close()
+
+
+def test_an_incident_is_listed_shown_and_taken_care_of(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(_opened(desk))
+    desk.sink()
+    incidents.show_all(desk.arguments, None, all_=False, limit=5, as_json=True)
+    listed = json.loads(capsys.readouterr().out)
+    name = listed["id"][:8]
+
+    incidents.act(name, Action.ACKNOWLEDGE, desk.arguments, None, assigned_to="bob")
+    assert "is acknowledged: cpu-busy on web-1 is firing" in capsys.readouterr().out
+    incidents.act(name, Action.SNOOZE, desk.arguments, None, lasts="1h", comment="new disk")
+    assert "is snoozed until 20" in capsys.readouterr().out
+    with pytest.raises(BadSettings, match="is open: it cannot reopen now"):
+        incidents.act(name, Action.REOPEN, desk.arguments, None)
+    incidents.act(name, Action.RESOLVE, desk.arguments, None)
+    assert f"{listed['id']} is resolved by " in capsys.readouterr().out
+
+    desk.sink()
+    incidents.show(name, desk.arguments, None, as_json=False)
+    shown = capsys.readouterr().out
+    for one in ("bob takes care of it", "detected after 10 s", "new disk", "\tsnoozed\t", "\tignored\t"):
+        assert one in shown
+    incidents.show_all(desk.arguments, None, all_=False, limit=5, as_json=False)
+    assert capsys.readouterr().out == "no incident is open: --all lists the past ones\n"
+    with pytest.raises(BadSettings, match="there is no incident nope: `watchkeeper incidents list --all` tells them"):
+        incidents.show("nope", desk.arguments, None, as_json=False)
+
+
+def test_a_broker_that_forgot_is_told_of_incidents_again(desk: Desk, broker: KafkaConfig) -> None:
+    asyncio.run(_opened(desk))
+    desk.sink()
+    before = asyncio.run(desk.values())
+
+    asyncio.run(create_topics(broker, TOPICS))
+    told = asyncio.run(prepare._restore(broker, desk.store))
+
+    assert "1 records of incidents" in told
+    assert asyncio.run(Desk(broker, desk.store, {}).values()) == before
+
+
+async def _opened(desk: Desk) -> None:
+    await emit(desk.kafka, changed("firing", 20))
+
+    async def stands() -> bool:
+        return bool(await desk.values())
+
+    await eventually("it opened", stands)
