@@ -65,7 +65,7 @@ def up(  # noqa: PLR0917  (options, all of them named)
     data_dir: DataDir = None,
     config: Config = None,
     port_base: Annotated[
-        int | None, typer.Option("--port-base", help="First of the five or six ports.", metavar="N", show_default=False)
+        int | None, typer.Option("--port-base", help="First of six or seven ports.", metavar="N", show_default=False)
     ] = None,
     for_s: Annotated[
         float | None, typer.Option("--for", help="End by itself after so many seconds.", metavar="SECONDS", min=0)

@@ -74,8 +74,8 @@ class Layout:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Our processes, in the order of their start. Without receivers there is no notifier."""
-        return tuple(role for role in ROLES if role != "notify" or self.settings.notify.file)
+        """Our processes, in the order of their start."""
+        return ROLES
 
     @property
     def ports(self) -> Mapping[str, int]:

@@ -151,7 +151,7 @@ class Pipeline:
         """
         settings = self.layout.settings
         # Each before those that read what it writes.
-        deadlines_s = {name: getattr(settings, name).deadline_s for name in ("process", *self._notifiers, "sink")}
+        deadlines_s = {name: getattr(settings, name).deadline_s for name in READS}
         for name, deadline_s in deadlines_s.items():
             if not await self._drained(name, deadline_s + DRAIN_EXTRA_S):
                 await self._start_again(deadlines_s)
@@ -180,7 +180,7 @@ class Pipeline:
         """
         if self.gate is not None:
             self.gate.shut()
-        for name in ("process", *self._notifiers, "sink"):
+        for name in READS:
             await self.children[name].stop(REPLACED_S)
         await self.children[BROKER].stop(1.0)
         await self._start_broker()
@@ -189,16 +189,12 @@ class Pipeline:
     async def lag_records(self) -> int | None:
         """What the processor and the sink have yet to read; None: one does not answer, or waits for ClickHouse."""
         lag = 0
-        for name in ("process", *self._notifiers, "sink"):
+        for name in READS:
             figures = await status_of(self.layout.metrics(name))
             if figures is None or figures.get("paused") or "lag_records" not in figures:
                 return None
             lag += int(figures["lag_records"])
         return lag
-
-    @property
-    def _notifiers(self) -> tuple[str, ...]:
-        return ("notify",) if "notify" in self.layout.roles else ()
 
     @property
     def broker_is_gone(self) -> bool:

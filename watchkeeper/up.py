@@ -190,7 +190,7 @@ class Up:
             f"ready after {time.monotonic() - self._began_s:.1f} s: Kafka {self._layout.kafka},"
             f" ClickHouse http://{self._layout.clickhouse}, data {self._layout.folder}, embedded: {embedded}"
         )
-        if "notify" not in self._layout.roles:
+        if not self._layout.settings.notify.file:
             self._progress.say("nobody is told of alerts: name a file of receivers with notify.file")
 
     def _drawn(self, view: View) -> RenderableType:

@@ -138,6 +138,9 @@ def test_the_main_job_from_collection_to_a_resolved_alert_and_over_a_restart(
 
         feeder.value(150.0)
         eventually("firing again", lambda: len(transitions(instance, "firing")) == 2, within_s=60)
+        eventually("the incident is open again", lambda: incident(instance) == ("open", 1), within_s=30)
+        (open_,) = [json.loads(line) for line in instance.ask("incidents", "list", "--json").splitlines()]
+        assert "is acknowledged" in instance.ask("incidents", "ack", open_["id"], "--assign", "bob")
         feeder.stop()
         before = instance.rows("SELECT count() AS n FROM watchkeeper.metrics_10s")[0]["n"]
         started = time.monotonic()
@@ -153,8 +156,17 @@ def test_the_main_job_from_collection_to_a_resolved_alert_and_over_a_restart(
         eventually(
             "the alert of before the restart is resolved", lambda: len(transitions(instance, "ok")) == 2, within_s=90
         )
+        eventually("the incident is over", lambda: incident(instance) == ("resolved", 1), within_s=30)
+        assert "bob takes care of it" in instance.ask("incidents", "show", open_["id"])
         feeder.stop()
         assert instance.stop() == 0, instance.tail()
+
+
+def incident(instance: Running) -> tuple[str, int] | None:
+    """How the one incident of the rule stands, and how often it was reopened."""
+    sql = "SELECT status, times_reopened FROM watchkeeper.incidents WHERE has(rules, 'queue-depth')"
+    rows = instance.rows(sql)
+    return (rows[0]["status"], int(rows[0]["times_reopened"])) if len(rows) == 1 else None
 
 
 def emit_user_events(instance: Running) -> None:
