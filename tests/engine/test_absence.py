@@ -63,3 +63,10 @@ def test_what_is_not_told_apart_by_its_source_is_silent_without_a_reason_and_its
     assert fired.summary == "no system.cpu.utilization from everything for 30 s"
     by_source = told([GONE], {"system.cpu.utilization a": [*range(0, 60, 10), *range(150, 200, 10)]})
     assert [one.reason for one in by_source] == ["source_silent", None]
+
+
+def test_one_that_is_no_longer_expected_ends_without_a_reason() -> None:
+    soon_over = GONE.model_copy(update={"forget_after_ms": 60_000})
+    fired, ended = told([soon_over], {"system.cpu.utilization a": range(0, 60, 10)})
+    assert (fired.to_state, fired.reason) == ("firing", "source_silent")
+    assert (ended.to_state, ended.reason) == ("ok", None)

@@ -84,7 +84,8 @@ async def test_a_clickhouse_that_does_not_answer_holds_a_page_up_for_the_time_it
         planned = [notice(transition(RATIO))]
         began_s = time.monotonic()
         assert await explainer.explained(planned) == planned
-        assert 0.25 < time.monotonic() - began_s < 2
+        # Sooner than the client itself gives up, after a second.
+        assert 0.25 < time.monotonic() - began_s < 0.9
         began_s = time.monotonic()
         assert await explainer.explained(planned) == planned
         assert time.monotonic() - began_s < 0.1
