@@ -6,8 +6,9 @@ from engine.alerts import kept_closed, left_out, new_alert, step, withdrawn
 from engine.durable import differs, is_expected, is_open, worth_keeping
 from engine.early import as_said
 from engine.held import Entity
-from engine.parts import VersionedRule, as_part, is_raised
+from engine.parts import VersionedRule, as_part
 from engine.rules import Reading
+from engine.standing import is_raised
 from engine.transitions import Moment
 from engine.verdicts import breaches
 from schemas.alerts import AlertState, Outcome

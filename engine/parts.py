@@ -12,6 +12,7 @@ from engine.early import as_said
 from engine.held import Entity
 from engine.part_ids import part_id
 from engine.rules import Judgement, Reading
+from engine.standing import is_raised
 from engine.transitions import Moment
 from engine.verdicts import RANK
 from schemas.alerts import AlertState, Outcome, Severity, State
@@ -19,7 +20,6 @@ from schemas.dimensions import canonical
 from schemas.rules import OfMetric, Rule, RuleOfRules
 from schemas.rules_of_rules import CompositeRule, SequenceRule
 
-_RAISED = (State.FIRING, State.RECOVERING)
 _MANY = 100_000
 
 OfPart = Mapping[str, Mapping[Entity, AlertState]]
@@ -60,11 +60,6 @@ def parts_of(versioned: VersionedRule) -> Iterator[VersionedRule]:
         for part in versioned.parts:
             update = {"id": part_id(whole.id, part.id), "enabled": True, "max_alerts": _MANY}
             yield VersionedRule(versioned.version, part.model_copy(update=update), remember_ms=whole.remembers_parts_ms)
-
-
-def is_raised(state: AlertState) -> bool:
-    """Whether an alert stands, also one whose data have stopped since."""
-    return (state.resume if state.state is State.STALE else state.state) in _RAISED
 
 
 def as_part(before: AlertState, after: AlertState, moment: Moment) -> AlertState:

@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 
+from engine.part_ids import is_part
 from schemas.alerts import AlertState, Outcome, State, Transition
 
 
@@ -25,6 +26,11 @@ def standing_transition(state: AlertState) -> Transition:
     )
 
 
-def stands(state: AlertState) -> bool:
-    """Whether an alert is raised."""
+def is_raised(state: AlertState) -> bool:
+    """Whether an alert stands, also one whose data have stopped since."""
     return (state.resume if state.state is State.STALE else state.state) in {State.FIRING, State.RECOVERING}
+
+
+def stands(state: AlertState) -> bool:
+    """Whether it is raised, and an alert of which people hear."""
+    return is_raised(state) and not is_part(state.rule)

@@ -124,7 +124,9 @@ def explain(store: Store, transition: Transition) -> Explanation:
         StoreUnavailable: ClickHouse is away.
     """
     rules = timeline(*history.control_history(store), window_ms=WINDOW_MS).at(transition.at_ms)
-    rule = known.rule if (known := rules.get(transition.rule)) is not None else None
+    known = rules.get(transition.rule)
+    rule = known.rule if known is not None else None
+    parts = known.parts if known is not None else ()
     about = {"rule": transition.rule, "alert": transition.alert, "episode_ms": transition.episode_ms}
     past = store.rows(_EPISODES, {**about, "from_ms": transition.episode_ms - PAST_MS})
     return Explanation(
@@ -133,7 +135,7 @@ def explain(store: Store, transition: Transition) -> Explanation:
         blamed=blamed(store, rule, transition) if isinstance(rule, ThresholdRule | RatioRule | ChangeRule) else [],
         changes=changes(store, rule, transition),
         past=[Episode(*row) for row in past],
-        query=query(transition, rule),
+        query=query(transition, rule, parts),
     )
 
 
@@ -191,18 +193,25 @@ def _parts(rows: Sequence[Sequence[Any]]) -> list[float]:
     ]
 
 
-def query(transition: Transition, rule: Rule | None) -> str:
-    """SQL that shows the series of an alert from an hour before its episode on."""
+def query(transition: Transition, rule: Rule | None, parts: Sequence[OfMetric] = ()) -> str:
+    """SQL that shows the series of an alert from an hour before its episode on.
+
+    Args:
+        parts: The rules that the rule looks at: their metrics are shown instead.
+    """
     where = {**(rule.where if isinstance(rule, OfMetric) else {}), **{k: v for k, v in transition.entity.items() if v}}
-    conditions = [f"metric = {_quoted(transition.metric)}"]
+    metrics = sorted({one.metric for one in parts} or {transition.metric})
+    conditions = [f"metric IN ({', '.join(map(_quoted, metrics))})"]
     for name, value in where.items():
         conditions.append(f"{'source' if name == 'source' else f'dimensions[{_quoted(name)}]'} = {_quoted(value)}")
     from_s, to_s = (transition.episode_ms - BEFORE_MS) // 1000, transition.at_ms // 1000
     conditions.append(f"window_start BETWEEN fromUnixTimestamp({from_s}) AND fromUnixTimestamp({to_s})")
-    columns = "window_start, source, dimensions, n, avg, max, increase"
+    columns = "metric, window_start, source, dimensions, n, avg, max, increase"
     told = " AND ".join(conditions)
     # For a person to run, under an account that may read the views only.
-    return f"SELECT {columns} FROM watchkeeper.metrics_10s WHERE {told} ORDER BY source, dimensions, window_start"  # noqa: S608
+    return (
+        f"SELECT {columns} FROM watchkeeper.metrics_10s WHERE {told} ORDER BY metric, source, dimensions, window_start"  # noqa: S608
+    )
 
 
 def _quoted(text: str) -> str:

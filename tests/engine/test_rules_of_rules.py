@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine.evaluator import Evaluation, Evaluator, EvaluatorConfig
 from engine.parts import VersionedRule, with_parts
+from engine.standing import stands
 from engine.trial import Given, play
 from engine.wording import condition, worst_case_delay
 from schemas.alerts import AlertState, State
@@ -228,6 +229,15 @@ def test_states_of_parts_are_durable_beside_it_and_end_with_it() -> None:
     some.evaluator.apply_rules({})
     some.point(3, {"slow": 5.0})
     assert {one.state for one in some.states.values()} == {State.OK}
+
+
+def test_people_hear_of_the_alert_and_not_of_its_parts_also_where_only_states_are_known() -> None:
+    some = Running([*PARTS, rule("composite", id="both", rules=["slow", "failing"])])
+    for number in range(3):
+        some.point(number, {"slow": 5.0, "failing": 5.0})
+    assert [one.rule for one in some.states.values() if stands(one)] == ["both"]
+    gone = some.states.values()
+    assert [one.rule for one in gone if stands(one.model_copy(update={"state": State.STALE, "resume": State.OK}))] == []
 
 
 def test_late_data_of_a_part_are_no_annotation() -> None:

@@ -8,9 +8,12 @@ import pytest
 from connect.admin import create_topics
 from connect.clock import now_ms
 from connect.config import KafkaConfig
+from connect.kafka import connected
+from connect.outbox import Message, Outbox
+from schemas.alerts import AlertState, Severity, State
 from schemas.control import Silence
 from schemas.matchers import parse_matcher
-from schemas.topics import TOPICS
+from schemas.topics import ALERT_STATES, TOPICS
 from tests.agents.pipeline import eventually
 from tests.engine.alerting import changed
 from tests.notify.process import Process, Taken, emit, notifiers, planned, receiver, routes
@@ -51,6 +54,31 @@ async def test_alerts_of_before_it_ever_ran_are_told_if_they_still_stand(kafka: 
             await emit(kafka, changed("firing", 100, source="last"))
             await eventually("it is told", lambda: _has(taken, 2))
     assert taken.transitions == ["web-1 firing", "last firing"]
+
+
+async def test_a_notifier_that_begins_tells_what_stands_and_nothing_of_the_parts_of_rules(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    states = [
+        AlertState(
+            alert=f"{number:016x}", rule=rule, rule_version=1, entity={"source": rule}, state=State.FIRING,
+            severity=Severity.CRITICAL, episode_ms=now_ms(), since_ms=now_ms(),
+        )
+        for number, rule in enumerate(("both~slow", "both", "both~failing"))
+    ]  # fmt: skip
+    async with connected(kafka) as client:
+        await Outbox(client).deliver(
+            Message(ALERT_STATES.name, one.alert.encode(), one.model_dump_json().encode()) for one in states
+        )
+    async with receiver() as (taken, url):
+        with notifiers(kafka, tmp_path, routes(tmp_path / "notify.yaml", {"team": url}, QUICK)) as start:
+            notifier = start()
+            await eventually("it is told", lambda: _has(taken, 1))
+            await emit(kafka, changed("firing", 100, source="last"))
+            await eventually("what comes later is told", lambda: _has(taken, 2))
+            assert notifier.stop() == 0
+    assert taken.transitions == ["both firing", "last firing"]
 
 
 async def test_a_receiver_that_is_away_is_tried_again_and_others_do_not_wait_for_it(

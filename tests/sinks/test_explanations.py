@@ -16,6 +16,7 @@ from schemas.control import RuleApplied, RuleControl
 from schemas.errors import BadSettings
 from schemas.rollup_wire import Row
 from schemas.rules import RatioRule, Rule, ThresholdRule
+from schemas.rules_of_rules import CompositeRule
 from schemas.samples import Kind
 from schemas.series import series_of
 from sinks.clickhouse.explanations import Episode, blamed, explain, query
@@ -129,6 +130,18 @@ def test_other_entities_are_not_to_blame(cleared: Store) -> None:
     put(cleared, [mail])
     found = blamed(cleared, RATIO.model_copy(update={"over_ms": MINUTE_MS}), transition(RATIO))
     assert found[0].dimensions == {"region": "eu", "route": "/pay"}
+
+
+def test_of_a_rule_over_rules_the_query_shows_what_its_rules_look_at(cleared: Store) -> None:
+    whole = CompositeRule(id="both", kind="composite", rules=(RATIO.id, SLOW.id), group_by=("service",))
+    for rule in (RATIO, SLOW, whole):
+        control = RuleControl(id=f"rule/{rule.id}", version=1, at_ms=BASE_MS, by="ada", rule=rule)
+        applied = RuleApplied(id=f"applied/{rule.id}", version=1, from_ms=BASE_MS)
+        store_records(cleared, "control", [one.model_dump_json().encode() for one in (control, applied)])
+    put(cleared, hour(pay_eu_fails=60))
+    told = explain(cleared, transition(whole)).query
+    assert "metric IN ('http.server.duration', 'http.server.requests')" in told
+    assert {row[0] for row in cleared.rows(told)} == {RATIO.metric}
 
 
 def test_an_explanation_tells_the_rule_of_then_and_what_happened_before(cleared: Store) -> None:
