@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -106,9 +106,8 @@ def _blamed(dimensions: dict[str, str], share: float) -> str:
     return f"{share:.0%}: {', '.join(f'{name}={value}' for name, value in dimensions.items()) or 'everywhere alike'}"
 
 
-def _labels(some: object) -> str:
-    pairs = dict(some).items() if isinstance(some, dict) else ()
-    told = ", ".join(f"{name}={value}" for name, value in pairs)
+def _labels(some: Mapping[str, str]) -> str:
+    told = ", ".join(f"{name}={value}" for name, value in some.items())
     return f" ({told})" if told else ""
 
 

@@ -198,6 +198,9 @@ class Turn:
                 await self._deliveries.empty()
         except TimeoutError:
             _LOG.warning("%d notices are still under way; they are sent again", self._deliveries.waiting)
+        except KafkaError as error:
+            _LOG.warning("Kafka is away while this notifier stops, the next one goes on: %s", error)
+            planned = not self._config.drain
         return planned
 
     async def _reached(self, ends: dict[tuple[str, int], int]) -> bool:

@@ -15,6 +15,7 @@ from schemas.control import Silence
 from schemas.matchers import parse_matcher
 from schemas.topics import ALERT_STATES, TOPICS
 from tests.agents.pipeline import eventually
+from tests.conftest import config_of, new_broker
 from tests.engine.alerting import changed
 from tests.notify.process import Process, Taken, emit, notifiers, planned, receiver, routes
 from watchkeeper.control import publish
@@ -224,3 +225,24 @@ async def _stands(taken: Taken, sources: set[str]) -> bool:
 
 async def _says(notifier: Process, text: str) -> bool:
     return text in notifier.said()
+
+
+async def test_one_that_is_told_to_stop_while_kafka_is_gone_says_so_in_a_sentence(tmp_path: Path) -> None:
+    broker = new_broker("tansu", tmp_path)
+    broker.start()
+    try:
+        kafka = config_of(broker)
+        await create_topics(kafka, TOPICS)
+        async with receiver() as (taken, url):
+            with notifiers(kafka, tmp_path, routes(tmp_path / "notify.yaml", {"team": url}, QUICK)) as start:
+                notifier = start(WATCHKEEPER_NOTIFY_DRAIN="true")
+                await emit(kafka, changed("firing", 20))
+                await eventually("it works", lambda: _has(taken, 1))
+                broker.stop(5.0)
+                assert notifier.stop() == 1
+                said = notifier.said()
+    finally:
+        broker.stop(5.0)
+    assert "Kafka is away while this notifier stops, the next one goes on" in said
+    assert said.splitlines()[-1] == "watchkeeper: not every change of an alert is planned; the next notifier goes on"
+    assert "Traceback" not in said
