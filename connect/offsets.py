@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from connect.admin import list_topics
 from connect.config import KafkaConfig
-from connect.kafka import consumer, leave
+from connect.kafka import consumer, leave, start
 
 DEADLINE_S = 10.0
 FETCH_MS = 200
@@ -21,10 +21,11 @@ async def end_offsets(config: KafkaConfig, topics: Iterable[str]) -> dict[tuple[
     with the end of the last batch but one.
 
     Raises:
+        BrokerUnavailable: Kafka does not answer.
         TimeoutError: When a topic is not there, or a partition did not answer in time.
     """
     client = consumer(config, fetch_max_wait_ms=20, max_partition_fetch_bytes=4096)
-    await client.start()
+    await start(client, config)
     try:
         async with asyncio.timeout(DEADLINE_S):
             partitions = await _partitions(config, topics)
@@ -57,9 +58,12 @@ async def _highwaters(client: AIOKafkaConsumer, partitions: list[TopicPartition]
 
 
 async def committed_offsets(config: KafkaConfig, group: str, topic: str) -> dict[int, int]:
-    """Where the members of a group would begin to read a topic, by partition; of those that they have committed."""
+    """Where the members of a group would begin to read a topic, by partition; of those that they have committed.
+
+    Raises as `end_offsets`.
+    """
     client = consumer(config, group_id=group)
-    await client.start()
+    await start(client, config)
     try:
         async with asyncio.timeout(DEADLINE_S):
             found = {tp.partition: await client.committed(tp) for tp in await _partitions(config, [topic])}

@@ -1,6 +1,6 @@
 """Every alert that is known, by rule and entity, and how a rule moves them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from engine.alerts import kept_closed, left_out, new_alert, step, withdrawn
 from engine.durable import differs, is_expected, is_open, worth_keeping
@@ -13,6 +13,7 @@ from engine.transitions import Moment
 from engine.verdicts import breaches
 from schemas.alerts import AlertState, Outcome
 from schemas.dimensions import canonical
+from schemas.rules import Rule
 
 OF_RULE: Entity = ()
 """Where a rule groups by something: the alert of the rule itself, which tells of those that are left out."""
@@ -49,14 +50,24 @@ class AlertStates:
         return stood if versioned.remember_ms is None else [one.model_copy(update={"unsent": []}) for one in stood]
 
     def evaluate(
-        self, versioned: VersionedRule, readings: Mapping[Entity, Reading], moment: Moment
+        self,
+        versioned: VersionedRule,
+        readings: Mapping[Entity, Reading],
+        moment: Moment,
+        only: Collection[Entity] | None = None,
     ) -> list[AlertState]:
-        """One grid point of one rule. Returns the alerts of which a restart must know."""
+        """One grid point of one rule. Returns the alerts of which a restart must know.
+
+        Args:
+            only: Entities of which something can change, see `engine.skipping`; None: all.
+        """
         rule, known = versioned.rule, self.of(versioned.rule.id)
-        entities = readings.keys() | known.keys()
+        entities = readings.keys() | known.keys() if only is None else set(only)
         if rule.group_by:
             entities -= {OF_RULE}
-        room = rule.max_alerts - sum(is_open(as_said(known[entity])) for entity in known.keys() & entities)
+        room: int | None = None
+        """For how many more alerts; counted when the first one opens, as at most grid points none does."""
+
         changed: list[AlertState] = []
         beyond: list[AlertState] = []
         knows_all = is_expected(rule)
@@ -70,16 +81,25 @@ class AlertStates:
                 continue
             after = step(before, reading, rule, moment)
             opened = is_open(after) - is_open(as_said(before))
-            if opened > max(room, 0):
-                beyond.append(after)
-                after, opened = kept_closed(before, after), 0
-            room -= opened
+            if opened and room is None:
+                room = self._room(rule)
+            if room is not None:
+                if opened > max(room, 0):
+                    beyond.append(after)
+                    after, opened = kept_closed(before, after), 0
+                room -= opened
             changed += self._keep(versioned, entity, before, after, moment)
         if rule.group_by and (beyond or OF_RULE in known):
             before = known.get(OF_RULE) or new_alert(rule, {}, versioned.version)
             if moment.at_ms > before.evaluated_ms:
                 changed += self._keep(versioned, OF_RULE, before, left_out(before, beyond, rule, moment), moment)
         return changed
+
+    def _room(self, rule: Rule) -> int:
+        """For how many more alerts of a rule there is room."""
+        known = self.of(rule.id)
+        own = known.keys() - {OF_RULE} if rule.group_by else known.keys()
+        return rule.max_alerts - sum(is_open(as_said(known[entity])) for entity in own)
 
     def _keep(
         self, versioned: VersionedRule, entity: Entity, before: AlertState, after: AlertState, moment: Moment

@@ -96,6 +96,10 @@ class Held:
             identity = (row.start_ms, rows.topic, rows.epoch, rows.partition, rows.segment)
             series.add(identity, row)
 
+    def hold(self, metric: str, series: Iterable[HeldSeries]) -> None:
+        """Holds these series of a metric, and no others."""
+        self._metrics[metric] = {str(place): one for place, one in enumerate(series)}
+
     def series(self, metric: str) -> Iterator[HeldSeries]:
         """Every series of a metric."""
         yield from self._metrics.get(metric, {}).values()

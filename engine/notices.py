@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from engine.routing import Route, flat, routes_of
+from engine.verdicts import RANK
 from schemas.alerts import State, Transition
 from schemas.dimensions import Canonical, canonical
 from schemas.matchers import labels_of
@@ -29,7 +30,7 @@ class _Member:
 
     Attributes:
         newest: Its last transition that changes what people are told; None: only what was told is known.
-        told: The one that they were told last.
+        told: The one that they were told last. One that is less bad than that is no news: it may be bad again soon.
         acknowledged_ms: The episode that somebody takes care of; 0: none.
     """
 
@@ -45,7 +46,9 @@ class _Member:
         """Whether people do not know how it stands."""
         if self.told is None:
             return _standing(self.newest)
-        return self.newest.id != self.told.id and _face(self.newest) != _face(self.told)
+        if self.newest.id == self.told.id:
+            return False
+        return _face(self.newest) != _face(self.told) or RANK[self.newest.severity] > RANK[self.told.severity]
 
 
 @dataclass(slots=True)
@@ -274,5 +277,5 @@ def _place(transition: Transition) -> tuple[int, int]:
 
 
 def _face(transition: Transition) -> tuple[object, ...]:
-    """What people would want to be told anew: another episode, an end, a worse severity, that it goes to and fro."""
-    return transition.episode_ms, _standing(transition), transition.severity, transition.flapping
+    """What people would want to be told anew, beside a worse severity: another episode, an end, that it flaps."""
+    return transition.episode_ms, _standing(transition), transition.flapping

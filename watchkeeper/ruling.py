@@ -1,7 +1,7 @@
 """The command line's `rules`, see `watchkeeper.app`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -67,6 +67,39 @@ def rules_test(files: Annotated[list[Path], typer.Argument(help="Files of tests.
     from watchkeeper.commands.rules import test
 
     raise typer.Exit(test(files))
+
+
+@rules.command("backtest")
+def rules_backtest(  # noqa: PLR0917  (options, all of them named)
+    file: RuleFile,
+    last: Annotated[str, typer.Option("--last", help="How much of the past, back from now.", metavar="SPAN")] = "30d",
+    since: Annotated[
+        str, typer.Option("--from", help="Where to begin, in the place of --last.", metavar="TIME", show_default=False)
+    ] = "",
+    until: Annotated[str, typer.Option("--to", help="Where to end.", metavar="TIME", show_default="now")] = "0s",
+    window: Annotated[
+        Literal["1m", "10s"],
+        typer.Option("--window", help="1m: minutes, fast. 10s: the windows that rules are evaluated over, exact."),
+    ] = "1m",
+    routes: Annotated[
+        str, typer.Option("--routes", help="File of receivers and routes.", metavar="FILE", show_default="notify.file")
+    ] = "",
+    labelled: Annotated[
+        Path | None,
+        typer.Option("--labelled", help="File of incidents that really were.", metavar="FILE", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+) -> None:
+    """Say what the rules of a file would have done in the past: alerts, pages, and how they differ from those in force.
+
+    Uses the state machine, silences, groups and routes that are live, on what ClickHouse holds. Changes nothing.
+    """
+    from watchkeeper.commands.backtest import run
+
+    run(file, {"data_dir": data_dir}, config, last=last, since=since, until=until, window=window, routes=routes,
+        labelled=labelled, as_json=as_json)  # fmt: skip
 
 
 @rules.command("apply")

@@ -14,6 +14,7 @@ from connect.offsets import end_offsets
 from connect.telemetry import Figures
 from connect.topic_ids import watch_epochs
 from engine.lag import Place, figures
+from schemas.errors import BrokerUnavailable
 from schemas.rule_base import WINDOW_MS
 from schemas.topics import INPUTS, ROLLUPS
 from sinks.clickhouse.audits import Audits
@@ -156,7 +157,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
         """The lag grows while ClickHouse is away, and is seen to."""
         while not await self._pause(ENDS_S):
             if self._shared.writer.paused:
-                with suppress(KafkaError, TimeoutError):
+                with suppress(KafkaError, BrokerUnavailable, TimeoutError):
                     self._ends = await end_offsets(self._config.kafka, self.tables)
                     self._starts = {tp: await self._position(tp) for tp in self._consumer.assignment()}
 

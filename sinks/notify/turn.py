@@ -19,6 +19,7 @@ from engine.notices import Notices
 from engine.routing import tree
 from engine.standing import standing_transition
 from schemas.alerts import Transition
+from schemas.errors import BrokerUnavailable
 from schemas.notifications import Delivered, Failed, Notice, Planned, Suppressed
 from schemas.routes import RouteSettings
 from schemas.topics import ALERTS, CONTROL, INCIDENTS, NOTIFICATIONS
@@ -198,7 +199,7 @@ class Turn:
                 await self._deliveries.empty()
         except TimeoutError:
             _LOG.warning("%d notices are still under way; they are sent again", self._deliveries.waiting)
-        except KafkaError as error:
+        except (KafkaError, BrokerUnavailable) as error:
             _LOG.warning("Kafka is away while this notifier stops, the next one goes on: %s", error)
             planned = not self._config.drain
         return planned

@@ -107,6 +107,18 @@ def test_an_alert_that_gets_worse_is_told_again() -> None:
     assert told.at(81) == ["firing 1: web-1 firing"]
 
 
+def test_an_alert_that_gets_less_bad_is_no_news_nor_is_it_when_it_is_as_bad_again() -> None:
+    told = Told()
+    told.at(20, changed("firing", 20))
+    told.at(21)
+    told.at(100, changed("firing", 100, severity="warning"))
+    assert told.at(300) == []
+    told.at(400, changed("firing", 400, severity="critical"))
+    assert told.at(600) == []
+    told.at(700, changed("ok", 700))
+    assert told.at(701) == ["resolved 1: web-1 ok"]
+
+
 def test_that_an_alert_goes_to_and_fro_is_told_once() -> None:
     told = Told()
     told.at(20, changed("firing", 20))
@@ -135,7 +147,7 @@ def test_who_still_fires_is_told_again_after_a_while() -> None:
 
 def test_nobody_is_reminded_of_what_somebody_takes_care_of_and_its_end_is_told() -> None:
     told = Told()
-    told.at(20, changed("firing", 20))
+    told.at(20, changed("firing", 20, severity="warning"))
     told.at(21)
     told.at(30, changed("firing", 30, rule="disk-used"))
     told.at(31)
@@ -143,7 +155,7 @@ def test_nobody_is_reminded_of_what_somebody_takes_care_of_and_its_end_is_told()
     assert told.notices.due_ms() == 3_631_000
     assert told.at(3_630) == []
     assert told.at(3_631) == ["firing again 1: "]
-    told.at(4_000, changed("firing", 4_000, severity="warning"))
+    told.at(4_000, changed("firing", 4_000, severity="critical"))
     assert told.at(4_001) == ["firing 1: web-1 firing"]
     told.at(5_000, changed("ok", 5_000))
     assert told.at(5_001) == ["resolved 1: web-1 ok"]

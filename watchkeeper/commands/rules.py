@@ -79,7 +79,7 @@ def diff(path: Path, arguments: Nested, config: Path | None) -> int:
     for rule in change.added:
         print(f"+ {rule.id}: {condition(rule)}")
     for rule in change.changed:
-        print(f"~ {rule.id}: {', '.join(_changes(control.in_force(known, rule.id), rule))}")
+        print(f"~ {rule.id}: {', '.join(changes(control.in_force(known, rule.id), rule))}")
     for rule_id in change.removed:
         print(f"- {rule_id}, with --prune")
     if change.empty:
@@ -87,7 +87,8 @@ def diff(path: Path, arguments: Nested, config: Path | None) -> int:
     return SAME if change.empty else DIFFERENT
 
 
-def _changes(before: Rule, after: Rule) -> Iterator[str]:
+def changes(before: Rule, after: Rule) -> Iterator[str]:
+    """Field by field, how a rule differs from another."""
     old, new = written(before), written(after)
     for name in dict.fromkeys((*old, *new)):
         if old.get(name) != new.get(name):
