@@ -82,7 +82,7 @@ def grid(
     start_ms: Integers,
     ver: Integers,
     columns: Mapping[str, Array],
-    part: NDArray[np.uint64] | None = None,
+    part: Integers | None = None,
 ) -> Grid:
     """A grid of rows in any order; of a window that comes twice the greatest `ver` holds.
 
@@ -90,12 +90,14 @@ def grid(
         row: Of each row its place in `series`.
         start_ms: Of each row where its window starts, within the span.
         columns: Some of `NUMBERS`, as long as `row`.
-        part: Of each row which part of its window it holds: parts of one window are put together. None: the whole.
+        part: Of each row which part of its window it holds. Those of one window are put together in their order, as
+            sums are elsewhere. None: it holds the whole.
     """
     place = row * span.windows + (start_ms - span.from_ms) // span.window_ms
     present = np.zeros(len(series) * span.windows, bool)
     present[place] = True
     if np.count_nonzero(present) < len(place):
+        # In the order of their places, and there of their parts.
         kept = _newest(place, ver, part)
         place, columns = place[kept], {name: column[kept] for name, column in columns.items()}
     shape = (len(series), span.windows)
@@ -110,7 +112,7 @@ def grid(
     return found
 
 
-def _newest(place: Integers, ver: Integers, part: NDArray[np.uint64] | None) -> Integers:
+def _newest(place: Integers, ver: Integers, part: Integers | None) -> Integers:
     """Of each part of each window the row of the greatest version."""
     order: Integers = np.lexsort((ver, place) if part is None else (ver, part, place))
     ends = np.diff(place[order], append=-1) != 0
@@ -128,6 +130,6 @@ def _put_together(grid: Grid, place: Integers, columns: Mapping[str, Array]) -> 
         parts = [
             Combined(**{**_NOTHING, **{name: column[at].item() for name, column in columns.items()}}) for at in rows
         ]
-        whole = reduce(merge, sorted(parts, key=lambda part: (part.first_ms, part.last_ms)))
+        whole = reduce(merge, parts)
         for name in columns:
             grid.columns[name].flat[one] = getattr(whole, name)

@@ -56,6 +56,11 @@ _NUMBERS = Template(f"""
 SELECT series, toUnixTimestamp64Milli(window_start), ver, $columns
 FROM watchkeeper_store.$table WHERE metric = {{metric:String}} AND {_WITHIN}
 """)  # noqa: S608
+_PARTS = Template(f"""
+SELECT DISTINCT cityHash64($identity), $identity
+FROM watchkeeper_store.$table WHERE metric = {{metric:String}} AND {_WITHIN}
+ORDER BY $identity
+""")  # noqa: S608
 _ROWS = Template(f"""
 SELECT
     metric, $identity, leftPad(lower(hex(series)), 16, '0'), source, CAST(dimensions, 'Map(String, String)'),
@@ -152,7 +157,7 @@ class PastRollups:
             found["start_ms"],
             found["ver"].view("i8"),
             {name: found[name] for name in named},
-            found["part"] if tier.in_parts else None,
+            self._rank(tier, metric, span, found["part"]) if tier.in_parts else None,
         )
 
     def _read(self, tier: Tier, metric: str, span: Span, named: Sequence[str]) -> NDArray[np.void]:
@@ -164,6 +169,14 @@ class PastRollups:
         sql = _NUMBERS.substitute(columns=", ".join(asked), table=tier.table)
         about = {"metric": metric, "rollup": tier.rollup, "from_ms": span.from_ms, "to_ms": span.to_ms}
         return self._store.numbers(sql, np.dtype(fields), about)
+
+    def _rank(self, tier: Tier, metric: str, span: Span, part: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Places of parts in the order in which rows of one window are put together."""
+        about = {"metric": metric, "rollup": tier.rollup, "from_ms": span.from_ms, "to_ms": span.to_ms}
+        sql = _PARTS.substitute(identity=tier.identity, table=tier.table)
+        ordered = np.array([row[0] for row in self._store.rows(sql, about)], "u8")
+        by_hash = np.argsort(ordered)
+        return by_hash[np.searchsorted(ordered[by_hash], part)]
 
     def rows(self, tier: Tier, metrics: Sequence[str], from_ms: int, to_ms: int) -> Iterator[tuple[int, list[Rows]]]:
         """Every window of a range that has rows, with these, in order. Raises as `recorded`."""

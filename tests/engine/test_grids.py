@@ -41,7 +41,7 @@ def test_no_rows_are_an_empty_grid() -> None:
 
 def test_parts_of_a_window_are_put_together_each_in_its_newest_version() -> None:
     row, start_ms, ver = np.zeros(5, "i8"), np.full(5, 60_000), np.array([1, 2, 1, 1, 1])
-    part = np.array([7, 7, 9, 9, 9], "u8")
+    part = np.array([7, 7, 9, 9, 9])
     start_ms[4] = 120_000
     columns = {
         "n": np.array([1, 2, 3, 3, 9]), "sum": np.array([1.0, 2.0, 3.0, 3.0, 9.0]),
