@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import (
+    backtest,
     collect,
     comparison,
     evaluate,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "collect": collect.run,
     "evaluate": evaluate.run,
     "explain": explain.run,
+    "backtest": backtest.run,
     "pages": pages.run,
     "scenarios": scenarios.run,
     "nab": nab.run,

@@ -22,6 +22,7 @@ class Options:
         minutes: How long `rest` runs; it is observed in the second half.
         collections: Rounds of `collect`, one each second.
         faults: Faults that `explain` explains.
+        days_past: Days of the past that `backtest` plays.
         breaches: Breaches that `pages` makes, ten in each window.
         scenarios: Scenarios that `scenarios` plays.
         folder: Where `nab` finds the Numenta Anomaly Benchmark.
@@ -38,6 +39,7 @@ class Options:
     minutes: float = 10.0
     collections: int = 60
     faults: int = 200
+    days_past: float = 30.0
     breaches: int = 450
     scenarios: int = 1_000
     folder: str = ""
@@ -55,6 +57,7 @@ HELP = {
     "minutes": "rest: how long it runs; the second half is observed",
     "collections": "collect: rounds",
     "faults": "explain: faults",
+    "days_past": "backtest: days of the past",
     "breaches": "pages: breaches",
     "scenarios": "scenarios: how many",
     "folder": "nab: folder of the Numenta Anomaly Benchmark, with its data and labels",

@@ -72,12 +72,12 @@ def decided(rules: Sequence[Rule], about: Past, tell: Tell, beside: Iterable[Rul
     length_ms = sum(to_ms - from_ms for from_ms, to_ms in about.stretches)
     found: list[Transition] = []
     for number, rule in enumerate(alone):
-        found += _skipping(rule, about, partial(_further, tell, number * length_ms))
+        found += skipping(rule, about, partial(_further, tell, number * length_ms))
     if together:
         known = {rule.id: rule for rule in (*beside, *rules)}
         parts = {name for one in together if isinstance(one, RuleOfRules) for name in one.parts if name in known}
         every = {rule.id: rule for rule in (*together, *(known[name] for name in sorted(parts)))}
-        found += _stepping(list(every.values()), about, partial(_further, tell, len(alone) * length_ms))
+        found += stepping(list(every.values()), about, partial(_further, tell, len(alone) * length_ms))
     order = {rule.id: place for place, rule in enumerate(rules)}
     return sorted((one for one in found if one.rule in order), key=lambda one: (one.at_ms, order[one.rule]))
 
@@ -98,7 +98,7 @@ def _further(tell: Tell, before: float, done: float) -> None:
     tell(before + done)
 
 
-def _skipping(rule: Rule, about: Past, tell: Tell) -> Iterator[Transition]:
+def skipping(rule: Rule, about: Past, tell: Tell) -> Iterator[Transition]:
     """One rule, with skipping."""
     tier = tier_of(rule, about.tier)
     playing = Skipping(VersionedRule(0, rule), tier.window_ms)
@@ -118,7 +118,7 @@ def _skipping(rule: Rule, about: Past, tell: Tell) -> Iterator[Transition]:
             tell(done)
 
 
-def _stepping(rules: Sequence[Rule], about: Past, tell: Tell) -> Iterator[Transition]:
+def stepping(rules: Sequence[Rule], about: Past, tell: Tell) -> Iterator[Transition]:
     """Several rules, grid point by grid point."""
     if not about.stretches:
         return
@@ -140,6 +140,7 @@ def _stepping(rules: Sequence[Rule], about: Past, tell: Tell) -> Iterator[Transi
         for last_ms in range(at_ms + window_ms, end_ms + 1, window_ms):
             yield from backtest.decide([_mark(last_ms)])
         done += end_ms - begin_ms
+        tell(done)
 
 
 def _mark(at_ms: int) -> Mark:

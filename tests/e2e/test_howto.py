@@ -100,3 +100,16 @@ def test_the_past_is_replayed_through_other_rules_and_other_windows(instance: Ru
     assert {line.split("\t")[0] for line in listed.splitlines()} == {"name", "again", "stricter", "minutes"}
     assert "firing" in asked
     assert dropped == "dropped replay minutes\n"
+
+
+def test_rules_are_played_over_what_the_instance_has_recorded(instance: Running) -> None:
+    known = "SELECT count() AS hours FROM watchkeeper_store.rollups_1h"
+    eventually("an hour's rows", lambda: int(instance.rows(known)[0]["hours"]) or None, within_s=60)
+    answers = [
+        instance.ask(*(str(DOCS.parent / part) if part.startswith("examples/") else part for part in command))
+        for command in commands("backtests.md")
+    ]
+    month, labelled, exact = answers
+    assert "windows of 1m; recorded: " in month
+    assert "against 0 incidents" in labelled
+    assert json.loads(exact)["window_ms"] == 10_000

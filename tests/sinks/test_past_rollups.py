@@ -34,7 +34,7 @@ def gridded(store: Store, tier: Tier) -> Mapping[tuple[str, str, int], Mapping[s
     for metric in METRICS:
         grid = past.grid(tier, metric, span, [*NUMBERS])
         for row, series in enumerate(grid.series):
-            for start_ms, one in grid.hold(row, 0, span.windows).each(0, TO_MS):
+            for start_ms, one in grid.hold(row, 0, span.windows).each(span.from_ms, span.to_ms):
                 found[metric, series.labels["source"], start_ms] = told(one)
     return found
 

@@ -68,12 +68,13 @@ def run(
     loaded, now_ms = load(arguments, config=config), control.now_ms()
     from_ms = moment_ms("--last", last, now_ms=now_ms)
     from_ms, to_ms = range_ms(since or moment(from_ms), until, now_ms=now_ms)
-    rules = [rule for rule in load_rules(path).rules if rule.enabled]
+    every = load_rules(path).rules
+    rules = [rule for rule in every if rule.enabled]
     if not rules:
         raise BadSettings(f"{path}: no rule of it is enabled")
     labels = load_labels(labelled) if labelled is not None else None
     notify, force = _notify(loaded, routes), _in_force(loaded)
-    before = [known for rule in rules if (known := force.rules.get(rule.id)) is not None and known != rule]
+    before = [known for rule in rules if (known := force.rules.get(rule.id)) and known.enabled and known != rule]
     store = Store(replace(addresses.clickhouse_config(loaded), timeout_s=TIMEOUT_S))
     try:
         about = past(store, [*rules, *before], TIERS[window], from_ms, to_ms)
@@ -81,7 +82,7 @@ def run(
             raise BadSettings(f"nothing was recorded between {moment(from_ms)} and {moment(to_ms)}")
         whole = shares(rules, about)
         with bar("playing the past", whole + shares(before, about)) as tell:
-            found = decided(rules, about, tell, force.rules.values())
+            found = decided(rules, about, tell, every)
             known_before = decided(before, about, lambda done: tell(whole + done), force.rules.values())
     finally:
         store.close()
@@ -106,7 +107,7 @@ def _in_force(loaded: Loaded) -> Force:
     except BrokerUnavailable as error:
         print(f"not compared with the rules in force, and without silences: {error}", file=sys.stderr)
         return Force()
-    rules = {id_: one.rule for id_, one in known.items() if one.rule is not None and one.rule.enabled}
+    rules = {id_: one.rule for id_, one in known.items() if one.rule is not None}
     return Force(rules, list(hidden.values()))
 
 
