@@ -42,6 +42,11 @@ class Past:
     to_ms: int
     stretches: Sequence[tuple[int, int]]
 
+    def has_recorded(self, from_ms: int, to_ms: int) -> bool:
+        """Whether anything of a span was recorded that counts."""
+        spans = ((max(begin, self.from_ms), min(end, self.to_ms)) for begin, end in self.stretches)
+        return any(begin < end and begin <= to_ms and from_ms < end for begin, end in spans)
+
 
 def past(store: Store, rules: Sequence[Rule], tier: Tier, from_ms: int, to_ms: int) -> Past:
     """The past that some rules need. Raises StoreUnavailable, StoreRefused."""

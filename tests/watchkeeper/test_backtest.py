@@ -178,6 +178,7 @@ route: {receiver: team, routes: [{matchers: [service=shop], receiver: shop}]}
     labels.write_text(f"""
 incidents:
   - {{name: busy machine, from: {moment(FROM_MS + 20 * MINUTE_MS)}, to: {moment(FROM_MS + 35 * MINUTE_MS)}}}
+  - {{name: before anything was recorded, from: 2026-01-02, to: 2026-01-03}}
   - {{name: unseen, from: {moment(FROM_MS)}, to: {moment(FROM_MS + MINUTE_MS)}, where: {{source: web-9}}}}
 """)
     out = ask("backtest", file, *span(), "--routes", notify, "--labelled", labels).stdout

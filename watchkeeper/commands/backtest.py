@@ -87,7 +87,7 @@ def run(
     finally:
         store.close()
     told, then = (partial(_told, notify=notify, force=force, about=about)(some) for some in (found, known_before))
-    kept = [one for one in labels or () if one.to_ms >= about.from_ms and one.from_ms < about.to_ms]
+    kept = [one for one in labels or () if about.has_recorded(one.from_ms, one.to_ms)]
     report = Report(rules, before, about, told, then, score(told.episodes, kept) if labels is not None else None)
     if as_json:
         print(json.dumps(report.as_json(), ensure_ascii=False))
