@@ -21,7 +21,7 @@ IsSuppressed = Callable[[Transition, int], bool]
 LOOK_MS = 10_000
 """How often is looked whether what is suppressed still is."""
 
-_RAISED = frozenset({State.FIRING, State.RECOVERING, State.STALE})
+RAISED = frozenset({State.FIRING, State.RECOVERING, State.STALE})
 
 
 @dataclass(slots=True)
@@ -269,7 +269,7 @@ def _notice(
 
 
 def _standing(transition: Transition) -> bool:
-    return transition.to_state in _RAISED
+    return transition.to_state in RAISED
 
 
 def _place(transition: Transition) -> tuple[int, int]:

@@ -2,14 +2,27 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engine.inhibition import InhibitRule, inhibited
-from engine.notices import Notices
+from engine.notices import RAISED, Notices
 from engine.routing import Route
 from engine.silences import Silences
 from schemas.alerts import Transition
 from schemas.matchers import labels_of
 from schemas.notifications import Notice
+
+
+class Page(NamedTuple):
+    """A notice, and what of it is news; nothing where it reminds."""
+
+    notice: Notice
+    news: Sequence[Transition]
+
+    @property
+    def is_raise(self) -> bool:
+        """Whether it tells of an alert that was raised, or got worse: of something to get up for."""
+        return any(one.to_state in RAISED for one in self.news)
 
 
 @dataclass(slots=True)
@@ -26,7 +39,7 @@ class Paging:
     held_back: dict[tuple[str, int], str] = field(default_factory=dict)
     _explained: Mapping[str, str] = field(default_factory=dict)
 
-    def play(self, transitions: Sequence[Transition], until_ms: int) -> Iterator[Notice]:
+    def play(self, transitions: Sequence[Transition], until_ms: int) -> Iterator[Page]:
         """The notices up to a time.
 
         Args:
@@ -40,11 +53,12 @@ class Paging:
                 self._explained = inhibited(self.inhibits, notices.raised()) if self.inhibits else {}
         yield from self._due(notices, until_ms)
 
-    def _due(self, notices: Notices, until_ms: int) -> Iterator[Notice]:
+    def _due(self, notices: Notices, until_ms: int) -> Iterator[Page]:
         at_ms = 0
         while (due_ms := notices.due_ms()) is not None and max(due_ms, at_ms) <= until_ms:
             at_ms = max(due_ms, at_ms)
-            yield from (one.notice for one in notices.plan(at_ms, self._suppressed))
+            for one in notices.plan(at_ms, self._suppressed):
+                yield Page(one.notice, [news for news in one.notice.alerts if news.id in one.includes])
             at_ms += 1
 
     def _suppressed(self, transition: Transition, at_ms: int) -> bool:

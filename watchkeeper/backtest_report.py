@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from engine.episodes import Difference, Episode, Score, difference
-from schemas.notifications import Notice
+from engine.paging import Page
 from schemas.rules import Rule
 from watchkeeper.backtest import Past
 from watchkeeper.commands.output import table
@@ -25,7 +25,7 @@ class Told:
     """What people would have been told of some transitions."""
 
     episodes: Sequence[Episode]
-    pages: Sequence[Notice]
+    pages: Sequence[Page]
     held_back: Mapping[tuple[str, int], str]
     incidents: int
 
@@ -61,7 +61,7 @@ class Report:
         part = "" if self.days > 0.995 * asked_days else f"; recorded: {duration(self.days * 86_400)} of it"
         print(f"{path}: {moment(about.from_ms)} to {moment(about.to_ms)}, windows of {about.tier.name}{part}\n")
         table(_TITLES, [self._row(rule) for rule in self.rules], empty="")
-        receivers = Counter(one.receiver for one in told.pages)
+        receivers = Counter(one.notice.receiver for one in told.pages)
         to = ", ".join(f"{name} {count}" for name, count in receivers.most_common()) if told.pages else ""
         print(f"\n{counted(len(told.pages), 'page')}, {len(told.pages) / self.days:.2f} a day{f': {to}' if to else ''}")
         print(f"{counted(told.incidents, 'incident')}; {_held_back(told)}")
@@ -97,9 +97,9 @@ class Report:
                 f" instead of {len(self.then.pages) / self.days:.2f}"
             )
 
-    def _pages_of_changed(self) -> list[Notice]:
+    def _pages_of_changed(self) -> list[Page]:
         ids = {rule.id for rule in self.before}
-        return [one for one in self.told.pages if any(alert.rule in ids for alert in one.alerts)]
+        return [one for one in self.told.pages if any(alert.rule in ids for alert in one.news)]
 
     def as_json(self) -> Mapping[str, Any]:
         """The same as one object."""
@@ -109,8 +109,8 @@ class Report:
             "incidents": self.told.incidents, "held_back": len(self.told.held_back),
             "alerts": [_episode(one) for one in self.told.episodes],
             "pages": [
-                {"at_ms": one.at_ms, "receiver": one.receiver, "route": one.route,
-                 "alerts": [{"rule": alert.rule, "entity": alert.entity} for alert in one.alerts]}
+                {"at_ms": one.notice.at_ms, "receiver": one.notice.receiver, "route": one.notice.route,
+                 "alerts": [{"rule": alert.rule, "entity": alert.entity} for alert in one.news]}
                 for one in self.told.pages
             ],
             "labelled": None if found is None else {
@@ -147,19 +147,24 @@ def _held_back(told: Told) -> str:
     return f"held back: {counted(len(told.held_back), 'alert')}{f' ({about})' if about else ''}"
 
 
-def _by_day(pages: Sequence[Notice], about: Past) -> str:
+def _by_day(pages: Sequence[Page], about: Past) -> str:
     """A bar for each day, the newest last, and how high the highest is."""
     days = -(-(about.to_ms - about.from_ms) // DAY_MS)
-    counts = Counter((about.to_ms - 1 - one.at_ms) // DAY_MS for one in pages)
+    counts = Counter((about.to_ms - 1 - one.notice.at_ms) // DAY_MS for one in pages)
     most = max(counts.values())
     bars = "".join(_BARS[-(-counts[day] * (len(_BARS) - 1) // most)] for day in reversed(range(days)))
     return f"{bars}  at most {most}"
 
 
-def _page(one: Notice) -> Sequence[str]:
-    first = one.alerts[0]
-    more = len(one.alerts) + one.left_out - 1
-    return moment(one.at_ms), one.receiver, first.severity, first.summary, f"and {more} more" if more else ""
+def _page(one: Page) -> Sequence[str]:
+    first, more = one.news[0], len(one.news) - 1
+    return (
+        moment(one.notice.at_ms),
+        one.notice.receiver,
+        first.severity,
+        first.summary,
+        f"and {more} more" if more else "",
+    )
 
 
 def _scored(found: Score) -> str:

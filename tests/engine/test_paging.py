@@ -24,9 +24,8 @@ Told = list[tuple[str, float, str, bool]]
 
 
 def told(paging: Paging, transitions: Sequence[Transition], *, until_s: int = 600) -> Told:
-    return [
-        (one.receiver, one.at_ms / 1000, one.status, one.repeat) for one in paging.play(transitions, until_s * 1000)
-    ]
+    notices = [page.notice for page in paging.play(transitions, until_s * 1000)]
+    return [(one.receiver, one.at_ms / 1000, one.status, one.repeat) for one in notices]
 
 
 def silence(matcher: str, *, from_s: int, to_s: int) -> Silence:
@@ -66,6 +65,23 @@ def test_what_is_silenced_is_told_once_the_silence_is_over_if_it_still_stands() 
 def test_what_a_worse_alert_explains_is_not_told() -> None:
     some = [changed("firing", 20, rule="source-silent"), changed("firing", 20, rule="cpu-busy")]
     paging = Paging(ROOT, inhibits=DEFAULT_RULES)
-    (notice,) = paging.play(some, 600_000)
-    assert [one.rule for one in notice.alerts] == ["source-silent"]
+    (page,) = paging.play(some, 600_000)
+    assert [one.rule for one in page.notice.alerts] == ["source-silent"]
     assert list(paging.held_back.values()) == [f"alert/{some[0].alert}"]
+
+
+def test_an_end_or_a_reminder_is_nothing_to_get_up_for() -> None:
+    some = [
+        changed("firing", 20, severity="warning"),
+        changed("firing", 20, source="web-2"),
+        changed("firing", 100, severity="critical"),
+        changed("ok", 200, source="web-2"),
+    ]
+    pages = list(Paging(ROOT).play(some, 3_900_000))
+    assert [([one.entity["source"] for one in page.news], page.is_raise) for page in pages] == [
+        (["web-2", "web-1"], True),
+        (["web-1"], True),
+        # While another still fires.
+        (["web-2"], False),
+        ([], False),
+    ]

@@ -115,10 +115,9 @@ def _told(transitions: Iterable[Transition], *, notify: NotifyFile | None, force
     since = _since(list(transitions), about.from_ms)
     inhibits = notify.inhibit if notify is not None else DEFAULT_RULES
     paging = Paging(tree(notify.route if notify is not None else _NOBODY), Silences(force.silences), inhibits)
-    notices = list(paging.play(since, about.to_ms))
+    pages = [one for one in paging.play(since, about.to_ms) if one.is_raise]
     incidents = Incidents(notify.incidents.grouping() if notify is not None else Grouping())
     opened = sum(event.change is Change.OPENED for one in since for event in incidents.take(one))
-    pages = [one for one in notices if one.status == "firing" and not one.repeat]
     return Told(episodes(since), pages, paging.held_back, opened)
 
 
