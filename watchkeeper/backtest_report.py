@@ -63,7 +63,8 @@ class Report:
         table(_TITLES, [self._row(rule) for rule in self.rules], empty="")
         receivers = Counter(one.notice.receiver for one in told.pages)
         to = ", ".join(f"{name} {count}" for name, count in receivers.most_common()) if told.pages else ""
-        print(f"\n{counted(len(told.pages), 'page')}, {len(told.pages) / self.days:.2f} a day{f': {to}' if to else ''}")
+        a_day = f", {self._a_day(len(told.pages))} a day" if self.days >= 1 else ""
+        print(f"\n{counted(len(told.pages), 'page')}{a_day}{f': {to}' if to else ''}")
         print(f"{counted(told.incidents, 'incident')}; {_held_back(told)}")
         if told.pages:
             print(f"pages by day  {_by_day(told.pages, about)}")
@@ -78,10 +79,14 @@ class Report:
         lasted_s = [(one.ended_ms - one.fired_ms) / 1000 for one in own if one.ended_ms is not None]
         standing = sum(one.ended_ms is None for one in own)
         return (
-            rule.id, str(len(own)), f"{len(own) / self.days:.2f}", str(sum(one.severity == "critical" for one in own)),
+            rule.id, str(len(own)), self._a_day(len(own)), str(sum(one.severity == "critical" for one in own)),
             str(sum(one.flapped for one in own)), duration(median(lasted_s)) if lasted_s else "-",
             duration(max(lasted_s)) if lasted_s else "-", str(standing),
         )  # fmt: skip
+
+    def _a_day(self, count: int) -> str:
+        """How many a day; of less than a day that says nothing."""
+        return f"{count / self.days:.2f}" if self.days >= 1 else "-"
 
     def _lines(self) -> Iterator[str]:
         if self.score is not None:
@@ -90,12 +95,9 @@ class Report:
             news = f"{len(found.same)} the same, {len(found.added)} only with the file, {len(found.gone)} only in force"
             yield f"\n{after.id} is in force otherwise: {', '.join(changes(before, after))}"
             count, was = len(found.same) + len(found.added), len(found.same) + len(found.gone)
-            yield f"  {count} alerts instead of {was}: {news}"
+            yield f"  {counted(count, 'alert')} instead of {was}: {news}"
         if self.before:
-            yield (
-                f"  pages of these rules a day: {len(self._pages_of_changed()) / self.days:.2f}"
-                f" instead of {len(self.then.pages) / self.days:.2f}"
-            )
+            yield f"  pages of these rules: {len(self._pages_of_changed())} instead of {len(self.then.pages)}"
 
     def _pages_of_changed(self) -> list[Page]:
         ids = {rule.id for rule in self.before}

@@ -184,12 +184,11 @@ incidents:
     out = ask("backtest", file, *span(), "--routes", notify, "--labelled", labels).stdout
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in out.splitlines() if line.count("\t") > 5}
     # Alerts, a day, critical, flapped, half end within, longest, standing.
-    assert rows["busy"] == ["1", "24.00", "1", "0", "17 min", "17 min", "0"]
+    assert rows["busy"] == ["1", "-", "1", "0", "17 min", "17 min", "0"]
     assert rows["unlike"][0] == "1"
     assert rows["gone"][0] == "1"
-    assert rows["failing"][:3] == ["1", "24.00", "1"]
-    assert "pages, " in out
-    assert "shop 1" in out
+    assert rows["failing"][:3] == ["1", "-", "1"]
+    assert "4 pages: team 3, shop 1" in out
     # The machine that is silent is no incident, and no alert tells of web-9.
     assert "against 2 incidents: precision 75.0 % (3 of 4 alerts), recall 50.0 % (1 of 2)" in out
     assert "missed: unseen source=web-9" in out
