@@ -128,7 +128,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
             group.create_task(self._commits())
             group.create_task(self._watch_ends())
             group.create_task(self._until_stopping(self._behind.run()))
-            group.create_task(self._until_stopping(self._audits.run(self._audits_here)))
+            group.create_task(self._until_stopping(self._audits.run(self.owns_audits)))
             if not self._config.epoch:
                 watching = watch_epochs(self._config.kafka, self._shared.epochs, every_s=EPOCHS_S)
                 group.create_task(self._until_stopping(watching))
@@ -175,7 +175,8 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
             with suppress(asyncio.CancelledError):
                 await working
 
-    def _audits_here(self) -> bool:
+    def owns_audits(self) -> bool:
+        """Whether this sink of several does what one of them does for all."""
         return AUDITOR in self._consumer.assignment()
 
     async def _pause(self, seconds: float) -> bool:

@@ -77,6 +77,15 @@ class Metrics:
             "watchkeeper_audit_waiting_hours", "Closed hours of which not all rows are there yet.", registry=registry
         )
 
+        self.recoveries = Counter(
+            "watchkeeper_recoveries",
+            "Episodes of alerts that were measured: how bad they were.",
+            registry=registry,
+        )
+        self.recovery_failures = Counter(
+            "watchkeeper_recovery_failures", "Rounds of these measurements that were given up.", registry=registry
+        )
+
     def gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
         """A gauge that is read when asked."""
         Gauge(f"watchkeeper_sink_{name}", help_, registry=self._registry).set_function(read)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from string import Template
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from schemas.rollups import ROLLUP_10S
 from schemas.samples import Kind
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+Where = Mapping[str, str]
 MAX_ROWS = 40_000
 """About so many rows are read at a time where they are read one by one."""
 
@@ -67,7 +69,7 @@ SELECT
     toString(kind), toUnixTimestamp64Milli(window_start) AS start_ms, ver, n, sum, min, max, first,
     toUnixTimestamp64Milli(first_at), last, toUnixTimestamp64Milli(last_at), increase, zero,
     CAST(positive, 'Map(Int32, UInt64)'), CAST(negative, 'Map(Int32, UInt64)')
-FROM watchkeeper_store.$table WHERE metric IN {{metrics:Array(String)}} AND {_WITHIN}
+FROM watchkeeper_store.$table WHERE metric IN {{metrics:Array(String)}} $where AND {_WITHIN}
 ORDER BY start_ms, metric, 2, 3, 4, 5, series
 """)  # noqa: S608
 
@@ -130,9 +132,10 @@ class PastRollups:
         self._range = {"from_ms": from_ms, "to_ms": to_ms}
         self._known: dict[str, tuple[np.ndarray, list[tuple[Kind, dict[str, str]]]]] = {}
 
-    def series(self, metric: str) -> int:
-        """How many series a metric has."""
-        return len(self._of(metric)[1])
+    def series(self, metric: str, where: Where = MappingProxyType({})) -> int:
+        """How many series a metric has, or how many with these dimensions."""
+        known = self._of(metric)[1]
+        return sum(all(labels.get(name, "") == value for name, value in where.items()) for _, labels in known)
 
     def _of(self, metric: str) -> tuple[np.ndarray, list[tuple[Kind, dict[str, str]]]]:
         if metric not in self._known:
@@ -178,13 +181,20 @@ class PastRollups:
         by_hash = np.argsort(ordered)
         return by_hash[np.searchsorted(ordered[by_hash], part)]
 
-    def rows(self, tier: Tier, metrics: Sequence[str], from_ms: int, to_ms: int) -> Iterator[tuple[int, list[Rows]]]:
-        """Every window of a range that has rows, with these, in order. Raises as `recorded`."""
-        series = max(1, sum(self.series(metric) for metric in metrics))
+    def rows(
+        self, tier: Tier, metrics: Sequence[str], from_ms: int, to_ms: int, where: Where = MappingProxyType({})
+    ) -> Iterator[tuple[int, list[Rows]]]:
+        """Every window of a range that has rows, with these, in order. Raises as `recorded`.
+
+        Args:
+            where: Only series with these dimensions; `source` counts as one. One that a series lacks is empty.
+        """
+        series = max(1, sum(self.series(metric, where) for metric in metrics))
         step_ms = max(tier.window_ms, MAX_ROWS // series * tier.window_ms)
-        sql = _ROWS.substitute(table=tier.table, identity=tier.identity)
+        conditions, named = _conditions(where)
+        sql = _ROWS.substitute(table=tier.table, identity=tier.identity, where=conditions)
         for first_ms in range(from_ms, to_ms, step_ms):
-            about: Mapping[str, Any] = {"metrics": list(metrics), "rollup": tier.rollup}
+            about: Mapping[str, Any] = {"metrics": list(metrics), "rollup": tier.rollup, **named}
             span = {"from_ms": first_ms, "to_ms": min(first_ms + step_ms, to_ms)}
             found = self._store.rows(sql, {**about, **span})
             for start_ms, of_window in groupby(found, key=lambda row: int(row[9])):
@@ -201,6 +211,16 @@ def _row(*columns: Any) -> Row:
     *plain, zero, positive, negative = columns
     fields: Any = (*plain, "0" * 16, "0" * 16, zero, positive, negative)
     return Row(*fields)
+
+
+def _conditions(where: Where) -> tuple[str, dict[str, str]]:
+    """What selects series, and the values that the server binds."""
+    conditions, named = "", dict[str, str]()
+    for place, (name, value) in enumerate(sorted(where.items())):
+        named |= {f"name{place}": name, f"value{place}": value}
+        label = "source" if name == "source" else f"dimensions[{{name{place}:String}}]"
+        conditions += f" AND {label} = {{value{place}:String}}"
+    return conditions, named
 
 
 def _expression(name: str) -> str:

@@ -16,6 +16,7 @@ from sinks.clickhouse.flow import Flow
 from sinks.clickhouse.lane import Shared
 from sinks.clickhouse.metrics import Metrics
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.recoveries import Recoveries
 from sinks.clickhouse.tables import tables
 from sinks.clickhouse.writer import Writer
 
@@ -61,6 +62,7 @@ async def _stored(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event)
     letters = Outbox(producer)
     shared = Shared(consumer=consumer, writer=writer, letters=letters, metrics=metrics, epochs=epochs)
     running = Flow(config, shared)
+    recoveries = Recoveries(config.clickhouse, metrics)
     telemetry.show(running.figures)
     try:
         prepared = writer.patiently(lambda: migrate(store, config.retention))
@@ -70,11 +72,16 @@ async def _stored(config: SinkConfig, telemetry: Telemetry, stop: asyncio.Event)
         await producer.start()
         consumer.subscribe(list(running.tables), listener=running)
         await consumer.start()
-        await running.run(stop)
+        measuring = asyncio.create_task(recoveries.run(running.owns_audits))
+        try:
+            await running.run(stop)
+        finally:
+            measuring.cancel()
     finally:
         await kafka.leave(consumer)
         await kafka.close(producer)
         running.close()
+        recoveries.close()
         store.close()
     return running.drained
 

@@ -8,6 +8,7 @@ from agents.decode import decoder_of
 from connect.clickhouse import Store
 from engine.fold import PartitionFold
 from engine.fold_config import FoldConfig, Start
+from schemas.records import Wire
 from schemas.rollup_wire import Mark
 from schemas.topics import ROLLUPS, SAMPLES
 from schemas.wire import Tick, encode
@@ -99,3 +100,10 @@ class Stored:
         """Raw rows and rollup rows of one log."""
         self.raw(values, **where)
         self.rollups(values, **where)
+
+
+def insert_records(store: Store, topic: str, records: Sequence[Wire]) -> None:
+    """Stores records of a topic as the sink does."""
+    table = tables()[topic]
+    values = [one.model_dump_json(by_alias=True).encode() for one in records]
+    insert(store, table, table.read(messages(values, topic=topic, partition=0), ""))

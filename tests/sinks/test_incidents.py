@@ -1,20 +1,17 @@
 """What the views tell of incidents, and what a new embedded broker is told of them again."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from connect.clickhouse import Store
 from engine.incidents import Grouping, Incidents
 from schemas.alerts import Outcome, State, Transition
 from schemas.incidents import Action, IncidentAction, IncidentEvent
-from schemas.records import Wire
 from schemas.topics import ALERTS, INCIDENTS
 from sinks.clickhouse.incident_history import events_of, incidents, named
 from sinks.clickhouse.restore import load_incidents
-from sinks.clickhouse.tables import tables
 from tests.engine.alerting import changed
-from tests.sinks.rollups import BASE_MS, Message
-from tests.sinks.stored import insert
+from tests.sinks.rollups import BASE_MS
+from tests.sinks.stored import insert_records
 
 BASE_S = BASE_MS // 1000
 
@@ -31,12 +28,6 @@ def asked(event: IncidentEvent, action: Action, after_s: int, **fields: Any) -> 
     )
 
 
-def stored(store: Store, topic: str, records: Sequence[Wire]) -> None:
-    table = tables()[topic]
-    values = [one.model_dump_json().encode() for one in records]
-    insert(store, table, table.read([Message(value, topic=topic) for value in values], ""))
-
-
 def test_each_incident_is_a_row_with_how_soon_it_was_detected_acknowledged_and_resolved(store: Store) -> None:
     machine = Incidents(Grouping())
     cpu, disk = fired("firing", 0), fired("firing", 5, rule="disk-full", severity="warning")
@@ -47,9 +38,9 @@ def test_each_incident_is_a_row_with_how_soon_it_was_detected_acknowledged_and_r
     events += [*machine.act(acknowledged), *machine.take(over), *machine.act(resolved)]
     later = Incidents(Grouping(join_by=()))
     other = [*later.take(slow), *later.take(fired("ok", 1_200, rule="slow", source="db-1"))]
-    stored(store, ALERTS.name, [cpu, disk, over, slow])
+    insert_records(store, ALERTS.name, [cpu, disk, over, slow])
     # Twice, as after a crash.
-    stored(store, INCIDENTS.name, [*events, acknowledged, resolved, *other, *events])
+    insert_records(store, INCIDENTS.name, [*events, acknowledged, resolved, *other, *events])
 
     sql = (
         "SELECT status, resolved_by, assigned_to, rules, detect_s, acknowledge_s, resolve_s FROM watchkeeper.incidents"
@@ -83,8 +74,8 @@ def test_of_each_episode_it_is_told_whether_its_end_was_seen_and_how_often_it_fe
     withdrawn = [fired("firing", 0, rule="disk-full"), fired("ok", 20, **gone)]
     stands = [fired("firing", 0, rule="slow")]
     opened = Incidents(Grouping()).take(seen[0])
-    stored(store, ALERTS.name, [*seen, *withdrawn, *stands])
-    stored(store, INCIDENTS.name, opened)
+    insert_records(store, ALERTS.name, [*seen, *withdrawn, *stands])
+    insert_records(store, INCIDENTS.name, opened)
 
     sql = "SELECT rule, duration_s, verified, relapses, incident FROM watchkeeper.alert_recovery ORDER BY rule"
     assert store.rows(sql) == [
@@ -97,7 +88,7 @@ def test_a_new_broker_is_told_of_open_incidents_and_of_what_was_asked_and_not_an
     opened = machine.take(fired("firing", 0))
     answered, waiting = asked(opened[0], Action.COMMENT, 10), asked(opened[0], Action.RESOLVE, 20)
     events = [*opened, *machine.act(answered)]
-    stored(store, INCIDENTS.name, [answered, *events, waiting])
+    insert_records(store, INCIDENTS.name, [answered, *events, waiting])
 
     id_ = opened[0].incident.id
     assert load_incidents(store) == [(id_, one.model_dump_json().encode()) for one in (events[-1], waiting)]
