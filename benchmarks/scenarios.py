@@ -8,6 +8,7 @@ that the seed chooses; the others have something that operators do every day. Wh
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -305,6 +306,7 @@ class Verdict:
     delay_s: float | None = None
 
 
+@cache
 def rules() -> list[Rule]:
     """Those of the default, and those of the example for services; a rule of the same name comes from the latter."""
     every = [*default_rules().rules, *load_rules(ROOT / "examples" / "rules" / "services.yaml").rules]

@@ -1,7 +1,8 @@
 """What readers do with rollup rows: rows of one series are merged over segments, partitions and windows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from engine.sketch import quantile
 from schemas.rollup_wire import Row
@@ -75,6 +76,46 @@ def merge(one: Combined, other: Combined) -> Combined:
     )
 
 
+def merge_all(several: Sequence[Combined]) -> Combined | None:
+    """Several, each merged into those before it. None of none.
+
+    Those that follow one another in time, as windows of a series do, are added up without an object for each step.
+    """
+    if not several:
+        return None
+    whole = several[0]
+    n, total, least, most, zero, increase = whole.n, whole.sum, whole.min, whole.max, whole.zero, whole.increase
+    last, last_ms, positive, negative = whole.last, whole.last_ms, dict(whole.positive), dict(whole.negative)
+    for one in several[1:]:
+        if one.first_ms < last_ms:
+            return reduce(merge, several)
+        n += one.n
+        total += one.sum
+        least = min(least, one.min)
+        most = max(most, one.max)
+        zero += one.zero
+        increase = increase + one.increase + _step(last, one.first)
+        last, last_ms = one.last, one.last_ms
+        if one.positive:
+            _add(positive, one.positive)
+        if one.negative:
+            _add(negative, one.negative)
+    return Combined(
+        n=n,
+        sum=total,
+        min=least,
+        max=most,
+        first=whole.first,
+        first_ms=whole.first_ms,
+        last=last,
+        last_ms=last_ms,
+        increase=increase,
+        zero=zero,
+        positive=positive,
+        negative=negative,
+    )
+
+
 def _growth(one: Combined, other: Combined) -> float:
     if other.first_ms >= one.last_ms:
         return one.increase + other.increase + _step(one.last, other.first)
@@ -91,9 +132,13 @@ def _added(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
     if not one or not other:
         return one or other
     added = dict(one)
-    for bucket, count in other.items():
-        added[bucket] = added.get(bucket, 0) + count
+    _add(added, other)
     return added
+
+
+def _add(counts: dict[int, int], other: dict[int, int]) -> None:
+    for bucket, count in other.items():
+        counts[bucket] = counts.get(bucket, 0) + count
 
 
 def combine(rows: Iterable[tuple[Identity, Row]]) -> Combined | None:
