@@ -76,43 +76,39 @@ def merge(one: Combined, other: Combined) -> Combined:
     )
 
 
-def merge_all(several: Sequence[Combined]) -> Combined | None:
+def merge_all(several: Sequence[Combined], *, sketched: bool = True) -> Combined | None:
     """Several, each merged into those before it. None of none.
 
     Those that follow one another in time, as windows of a series do, are added up without an object for each step.
+
+    Args:
+        sketched: Whether somebody asks for quantiles of it: sketches take most of the time.
     """
     if not several:
         return None
     whole = several[0]
-    n, total, least, most, zero, increase = whole.n, whole.sum, whole.min, whole.max, whole.zero, whole.increase
-    last, last_ms, positive, negative = whole.last, whole.last_ms, dict(whole.positive), dict(whole.negative)
+    n, total, zero, increase, last, last_ms = whole.n, whole.sum, whole.zero, whole.increase, whole.last, whole.last_ms
     for one in several[1:]:
         if one.first_ms < last_ms:
             return reduce(merge, several)
         n += one.n
         total += one.sum
-        least = min(least, one.min)
-        most = max(most, one.max)
         zero += one.zero
         increase = increase + one.increase + _step(last, one.first)
         last, last_ms = one.last, one.last_ms
-        if one.positive:
-            _add(positive, one.positive)
-        if one.negative:
-            _add(negative, one.negative)
     return Combined(
         n=n,
         sum=total,
-        min=least,
-        max=most,
+        min=min([one.min for one in several]),
+        max=max([one.max for one in several]),
         first=whole.first,
         first_ms=whole.first_ms,
         last=last,
         last_ms=last_ms,
         increase=increase,
         zero=zero,
-        positive=positive,
-        negative=negative,
+        positive=_added_all([one.positive for one in several]) if sketched else {},
+        negative=_added_all([one.negative for one in several]) if sketched else {},
     )
 
 
@@ -129,16 +125,15 @@ def _step(before: float, after: float) -> float:
 
 
 def _added(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
-    if not one or not other:
-        return one or other
-    added = dict(one)
-    _add(added, other)
+    return _added_all((one, other)) if one and other else one or other
+
+
+def _added_all(several: Iterable[dict[int, int]]) -> dict[int, int]:
+    added: dict[int, int] = {}
+    for one in several:
+        for bucket, count in one.items():
+            added[bucket] = added.get(bucket, 0) + count
     return added
-
-
-def _add(counts: dict[int, int], other: dict[int, int]) -> None:
-    for bucket, count in other.items():
-        counts[bucket] = counts.get(bucket, 0) + count
 
 
 def combine(rows: Iterable[tuple[Identity, Row]]) -> Combined | None:

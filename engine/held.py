@@ -35,9 +35,13 @@ class HeldSeries:
             known = self.entities[group_by] = canonical({name: self.labels.get(name, "") for name in group_by})
         return known
 
-    def over(self, from_ms: int, to_ms: int) -> Combined | None:
-        """All windows that start in `[from_ms, to_ms)` as one, merged window by window."""
-        return merge_all(list(self.each(from_ms, to_ms).values()))
+    def over(self, from_ms: int, to_ms: int, *, sketched: bool = False) -> Combined | None:
+        """All windows that start in `[from_ms, to_ms)` as one, merged window by window.
+
+        Args:
+            sketched: Whether its quantiles are of interest: else it may have none.
+        """
+        return merge_all(list(self.each(from_ms, to_ms).values()), sketched=sketched)
 
     def each(self, from_ms: int, to_ms: int) -> dict[int, Combined]:
         """Each window that starts in `[from_ms, to_ms)` by its start, in order.
