@@ -29,7 +29,7 @@ from benchmarks import (
 )
 from benchmarks.figures import Section
 from benchmarks.options import HELP, ROOT, Options
-from benchmarks.scenarios import judging
+from benchmarks.scenarios import judging, quiet
 
 BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "rollup": rollup.run,
@@ -44,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "backtest": backtest.run,
     "pages": pages.run,
     "scenarios": judging.run,
+    "quiet": quiet.run,
     "nab": nab.run,
 }
 

@@ -1,4 +1,4 @@
-"""Faults, each of a kind, with a size, a time and a place that the seed chooses. What is true is known by construction."""
+"""Faults of which the seed chooses size, time and place. What is true is known by construction."""
 
 import math
 from collections.abc import Callable
@@ -45,10 +45,10 @@ def silent_source(platform: Platform) -> Fault:
 def clock_jump(platform: Platform) -> Fault:
     """The clock of a machine jumps ahead by two to fourteen minutes.
 
-    Where ticks tell the log's clock, as here, a sender is believed that is ahead by less than `ahead_bound_ms`, a quarter
-    of an hour (ADR 3): what it sends is not seen before its time has come. So it is as silent as one that is dead, until
-    then or until its clock is set right, and its operator must hear of it. Clocks that are behind, or further ahead, are
-    corrected: see `habits.clock_off`.
+    Where ticks tell the log's clock, as here, a sender is believed that is ahead by less than `ahead_bound_ms`, a
+    quarter of an hour (ADR 3): what it sends is not seen before its time has come. So it is as silent as a dead one,
+    until then or until its clock is set right, and its operator must hear of it. Clocks that are behind or further
+    ahead are corrected, and where the broker stamps records all are: see `habits.clock_off`.
     """
     begin, end = _window(platform, 300, 900)
     struck, ahead_s = one_of(platform, MACHINES), int(platform.noise.integers(120, 840))

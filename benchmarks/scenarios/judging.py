@@ -32,10 +32,10 @@ HOW = """{count} seeded scenarios of a small platform in virtual time, through t
 workers, with the default rules and those of `examples/rules/services.yaml`. {faults} of them have one fault; the others
 have deploys, backups, restarts, counters that begin anew, batches that come late, machines that are added, a rush, a
 clock that is off. An alert is a true one if it fires in a scenario with a fault, from the fault's cause on until
-{grace:g} s after its end, and is about what it strikes: its machine, service, queue, or everything. Any other is a false
-one. The delay counts from the moment at which the fault matters: at once, or of what grows from where the scenario says.
-Bounds are one-sided, of 95 %: Wilson's for parts, an order statistic for the delay. The seed is {seed}; rules and
-scenarios were made with another."""
+{grace:g} s after its end, and is about what it strikes: its machine, service, queue, or everything. Any other is a
+false one. The delay counts from the moment at which the fault matters: at once, or of what grows from where the
+scenario says. Bounds are one-sided, of 95 %: Wilson's for parts, an order statistic for the delay. The seed is {seed};
+rules and scenarios were made with others."""
 
 KINDS = (*FAULTS, *HABITS)
 
@@ -154,7 +154,9 @@ def _by_kind(verdicts: Sequence[Verdict]) -> Table:
         true, false = sum(one.true for one in some), sum(len(one.false) for one in some)
         late = f"{p95(delays):.0f}" if delays else ""
         rows.append([name.replace("_", " "), str(len(some)), found, late, str(true), str(false)])
-    return Table(title="By kind", headings=("", "scenarios", "found", "p95 s", "true alerts", "false alerts"), rows=rows)
+    return Table(
+        title="By kind", headings=("", "scenarios", "found", "p95 s", "true alerts", "false alerts"), rows=rows
+    )
 
 
 def _false(verdicts: Iterable[Verdict]) -> Table:
