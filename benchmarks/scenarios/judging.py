@@ -24,7 +24,7 @@ from schemas.alerts import State, Transition
 from schemas.rules import Rule
 from watchkeeper.rules_file import default_rules, load_rules
 
-SEED = 20261126
+SEED = 20261127
 GRACE_S = 300
 """Alerts that come so soon after the end of a fault still tell of it."""
 

@@ -18,7 +18,7 @@ from engine.trial import BEGIN_MS
 from schemas.alerts import State
 from schemas.rollup_wire import Mark
 
-SEED = 20261126
+SEED = 20261127
 PLATFORMS = 4
 BOUND = 0.01
 
