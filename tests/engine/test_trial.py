@@ -74,6 +74,17 @@ def test_samples_of_one_time_may_be_more_than_a_record_holds_and_need_no_order()
     assert [state for *_, state in told([count], many, 10_000)] == [State.PENDING, State.FIRING]
 
 
+def test_every_rule_sees_its_own_metric() -> None:
+    cold = ThresholdRule(id="cold", metric="n", direction="below", warning=0, aggregate="min", good_windows=1)
+    samples = [
+        *given([1, 60, 1]),
+        Given(20_000, "web", "n", "gauge", {}, -1.0),
+        Given(10_000, "web", "n", "gauge", {}, 1),
+    ]
+    fired = [(at_ms, rule) for at_ms, rule, state in told([HOT, cold], samples, 40_000) if state is State.FIRING]
+    assert fired == [(20_000, "hot"), (30_000, "cold")]
+
+
 def test_times_of_transitions_are_those_of_a_midnight() -> None:
     transitions: list[Transition] = [one for _, found in play([HOT], given([60]), until_ms=10_000) for one in found]
     assert {one.at_ms for one in transitions} == {BEGIN_MS + 10_000}
