@@ -41,10 +41,10 @@ class HeldSeries:
         Args:
             sketched: Whether its quantiles are of interest: else it may have none.
         """
-        return merge_all(list(self.each(from_ms, to_ms).values()), sketched=sketched)
+        return merge_all([one for _, one in self.each(from_ms, to_ms)], sketched=sketched)
 
-    def each(self, from_ms: int, to_ms: int) -> dict[int, Combined]:
-        """Each window that starts in `[from_ms, to_ms)` by its start, in order.
+    def each(self, from_ms: int, to_ms: int) -> list[tuple[int, Combined]]:
+        """Each window that starts in `[from_ms, to_ms)`, in order.
 
         Looked up one by one, since most rules look at a few of many windows that are held; rows are combined once.
         """
@@ -55,7 +55,7 @@ class HeldSeries:
             self.combined[start_ms] = whole
         first_ms, known = -(-from_ms // self.window_ms) * self.window_ms, self.combined
         starts_ms = range(first_ms, to_ms, self.window_ms)
-        return {start_ms: known[start_ms] for start_ms in starts_ms if start_ms in known}
+        return [(start_ms, known[start_ms]) for start_ms in starts_ms if start_ms in known]
 
     def add(self, identity: Identity, row: Row) -> None:
         """Takes a row; of one identity the greatest `ver` holds."""

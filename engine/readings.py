@@ -190,7 +190,7 @@ class Readings:
         for entity in chosen:
             windows: dict[int, Combined] = {}
             for series in groups[entity]:
-                for start_ms, one in series.each(from_ms, at_ms).items():
+                for start_ms, one in series.each(from_ms, at_ms):
                     windows[start_ms] = merge(windows[start_ms], one) if start_ms in windows else one
             points = [((start + window_ms) / 1000, level(rule.aggregate, windows[start])) for start in sorted(windows)]
             span_s = (at_ms - from_ms) / 1000
