@@ -25,11 +25,11 @@ from benchmarks import (
     pages,
     rest,
     rollup,
-    scenarios,
     sink,
 )
 from benchmarks.figures import Section
 from benchmarks.options import HELP, ROOT, Options
+from benchmarks.scenarios import judging, quiet
 
 BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "rollup": rollup.run,
@@ -43,7 +43,8 @@ BENCHMARKS: dict[str, Callable[[Options, Progress], Section]] = {
     "explain": explain.run,
     "backtest": backtest.run,
     "pages": pages.run,
-    "scenarios": scenarios.run,
+    "scenarios": judging.run,
+    "quiet": quiet.run,
     "nab": nab.run,
 }
 

@@ -25,6 +25,7 @@ class Options:
         days_past: Days of the past that `backtest` plays.
         breaches: Breaches that `pages` makes, ten in each window.
         scenarios: Scenarios that `scenarios` plays.
+        quiet_days: Virtual days of `quiet`.
         folder: Where `nab` finds the Numenta Anomaly Benchmark.
     """
 
@@ -42,6 +43,7 @@ class Options:
     days_past: float = 30.0
     breaches: int = 450
     scenarios: int = 1_000
+    quiet_days: float = 30.0
     folder: str = ""
 
 
@@ -60,5 +62,6 @@ HELP = {
     "days_past": "backtest: days of the past",
     "breaches": "pages: breaches",
     "scenarios": "scenarios: how many",
+    "quiet_days": "quiet: virtual days",
     "folder": "nab: folder of the Numenta Anomaly Benchmark, with its data and labels",
 }

@@ -6,7 +6,7 @@ from engine.evaluator import Evaluator, EvaluatorConfig
 from engine.history import Timeline
 from schemas.alerts import AlertState, Transition
 from schemas.columns import Columns
-from schemas.rollup_wire import Mark, Rows, rows_of
+from schemas.rollup_wire import Mark, Rows, rows_of_all
 
 
 class Backtest:
@@ -31,9 +31,10 @@ class Backtest:
 
     def add(self, messages: Iterable[Columns | Rows]) -> None:
         """Rows that a fold published."""
-        for message in messages:
-            if self._evaluator.reads(message.metric):
-                self._evaluator.add_rows(rows_of(message))
+        wanted = [message for message in messages if self._evaluator.reads(message.metric)]
+        read = iter(rows_of_all([one for one in wanted if isinstance(one, Columns)]))
+        for message in wanted:
+            self._evaluator.add_rows(message if isinstance(message, Rows) else next(read))
 
     def decide(self, marks: Iterable[Mark]) -> list[Transition]:
         """How far the partitions are complete now; what follows."""

@@ -1,7 +1,8 @@
 """What readers do with rollup rows: rows of one series are merged over segments, partitions and windows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from engine.sketch import quantile
 from schemas.rollup_wire import Row
@@ -75,6 +76,42 @@ def merge(one: Combined, other: Combined) -> Combined:
     )
 
 
+def merge_all(several: Sequence[Combined], *, sketched: bool = True) -> Combined | None:
+    """Several, each merged into those before it. None of none.
+
+    Those that follow one another in time, as windows of a series do, are added up without an object for each step.
+
+    Args:
+        sketched: Whether somebody asks for quantiles of it: sketches take most of the time.
+    """
+    if not several:
+        return None
+    whole = several[0]
+    n, total, zero, increase, last, last_ms = whole.n, whole.sum, whole.zero, whole.increase, whole.last, whole.last_ms
+    for one in several[1:]:
+        if one.first_ms < last_ms:
+            return reduce(merge, several)
+        n += one.n
+        total += one.sum
+        zero += one.zero
+        increase = increase + one.increase + _step(last, one.first)
+        last, last_ms = one.last, one.last_ms
+    return Combined(
+        n=n,
+        sum=total,
+        min=min([one.min for one in several]),
+        max=max([one.max for one in several]),
+        first=whole.first,
+        first_ms=whole.first_ms,
+        last=last,
+        last_ms=last_ms,
+        increase=increase,
+        zero=zero,
+        positive=_added_all([one.positive for one in several]) if sketched else {},
+        negative=_added_all([one.negative for one in several]) if sketched else {},
+    )
+
+
 def _growth(one: Combined, other: Combined) -> float:
     if other.first_ms >= one.last_ms:
         return one.increase + other.increase + _step(one.last, other.first)
@@ -88,11 +125,14 @@ def _step(before: float, after: float) -> float:
 
 
 def _added(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
-    if not one or not other:
-        return one or other
-    added = dict(one)
-    for bucket, count in other.items():
-        added[bucket] = added.get(bucket, 0) + count
+    return _added_all((one, other)) if one and other else one or other
+
+
+def _added_all(several: Iterable[dict[int, int]]) -> dict[int, int]:
+    added: dict[int, int] = {}
+    for one in several:
+        for bucket, count in one.items():
+            added[bucket] = added.get(bucket, 0) + count
     return added
 
 

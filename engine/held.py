@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from engine.combine import Combined, Identity, combine, merge
+from engine.combine import Combined, Identity, combine, merge_all
 from schemas.dimensions import canonical
 from schemas.rollup_wire import Row, Rows
 from schemas.samples import Kind
@@ -21,7 +21,10 @@ class HeldSeries:
     window_ms: int
     windows: dict[int, dict[Identity, Row]] = field(default_factory=dict)
     combined: dict[int, Combined] = field(default_factory=dict)
-    """Each window as one, where it was asked for since its last row came."""
+    """Each window as one, but for those of `changed`."""
+
+    changed: set[int] = field(default_factory=set)
+    """Windows of which rows came since the last look."""
 
     entities: dict[tuple[str, ...], Entity] = field(default_factory=dict)
 
@@ -32,27 +35,27 @@ class HeldSeries:
             known = self.entities[group_by] = canonical({name: self.labels.get(name, "") for name in group_by})
         return known
 
-    def over(self, from_ms: int, to_ms: int) -> Combined | None:
-        """All windows that start in `[from_ms, to_ms)` as one, merged window by window."""
-        whole: Combined | None = None
-        for _, one in self.each(from_ms, to_ms):
-            whole = one if whole is None else merge(whole, one)
-        return whole
+    def over(self, from_ms: int, to_ms: int, *, sketched: bool = False) -> Combined | None:
+        """All windows that start in `[from_ms, to_ms)` as one, merged window by window.
 
-    def each(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Combined]]:
+        Args:
+            sketched: Whether its quantiles are of interest: else it may have none.
+        """
+        return merge_all([one for _, one in self.each(from_ms, to_ms)], sketched=sketched)
+
+    def each(self, from_ms: int, to_ms: int) -> list[tuple[int, Combined]]:
         """Each window that starts in `[from_ms, to_ms)`, in order.
 
         Looked up one by one, since most rules look at a few of many windows that are held; rows are combined once.
         """
-        first_ms = -(-from_ms // self.window_ms) * self.window_ms
-        for start_ms in range(first_ms, to_ms, self.window_ms):
-            known = self.combined.get(start_ms)
-            if known is None and (rows := self.windows.get(start_ms)) is not None:
-                known = combine(rows.items())
-                assert known is not None
-                self.combined[start_ms] = known
-            if known is not None:
-                yield start_ms, known
+        while self.changed:
+            start_ms = self.changed.pop()
+            whole = combine(self.windows[start_ms].items())
+            assert whole is not None
+            self.combined[start_ms] = whole
+        first_ms, known = -(-from_ms // self.window_ms) * self.window_ms, self.combined
+        starts_ms = range(first_ms, to_ms, self.window_ms)
+        return [(start_ms, known[start_ms]) for start_ms in starts_ms if start_ms in known]
 
     def add(self, identity: Identity, row: Row) -> None:
         """Takes a row; of one identity the greatest `ver` holds."""
@@ -60,13 +63,14 @@ class HeldSeries:
         known = window.get(identity)
         if known is None or known.ver < row.ver:
             window[identity] = row
-            self.combined.pop(row.start_ms, None)
+            self.changed.add(row.start_ms)
 
     def forget(self, before_ms: int) -> None:
         """Drops windows that start before a time."""
         for start_ms in [start_ms for start_ms in self.windows if start_ms < before_ms]:
             del self.windows[start_ms]
             self.combined.pop(start_ms, None)
+            self.changed.discard(start_ms)
 
 
 class Held:

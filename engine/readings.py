@@ -13,7 +13,7 @@ from engine.forecast import level, read_forecast
 from engine.held import Entity, Held, HeldSeries
 from engine.memory import Memory, Remembering, remembers
 from engine.outliers import read_outliers
-from engine.rules import Reading, aggregated, changed, least_change, read, read_ratio, selects
+from engine.rules import QUANTILES, Reading, aggregated, changed, least_change, read, read_ratio, selects
 from schemas.alerts import BUCKET_MS, MemoryBucket, MemoryChunk
 from schemas.anomaly import AnomalyRule
 from schemas.burn_rate import BurnRateRule
@@ -209,7 +209,8 @@ class Readings:
     def combined(self, rule: OfMetric, several: Iterable[HeldSeries], at_ms: int) -> Series:
         """What several series hold over the time that the rule looks at, those left out that hold nothing."""
         from_ms = at_ms - (self._whole_ms(rule.over_ms) if isinstance(rule, Compared) else self._window_ms)
-        combined = ((series.kind, series.over(from_ms, at_ms)) for series in several)
+        sketched = isinstance(rule, ThresholdRule | ChangeRule | OutlierRule) and rule.aggregate in QUANTILES
+        combined = ((series.kind, series.over(from_ms, at_ms, sketched=sketched)) for series in several)
         return [(kind, one) for kind, one in combined if one is not None]
 
     def _over(

@@ -31,6 +31,7 @@ class Given(NamedTuple):
         at_ms: Since time zero.
         kind: `gauge`, `delta` or `cumulative`.
         late_ms: How long after its time it comes.
+        ahead_ms: How far the clock of its source is ahead, which tells both times; negative: behind.
     """
 
     at_ms: int
@@ -40,6 +41,7 @@ class Given(NamedTuple):
     dimensions: dict[str, str]
     value: float
     late_ms: int = 0
+    ahead_ms: int = 0
 
 
 def play(rules: Sequence[Rule], given: Iterable[Given], *, until_ms: int) -> Iterator[tuple[int, list[Transition]]]:
@@ -66,13 +68,14 @@ def play(rules: Sequence[Rule], given: Iterable[Given], *, until_ms: int) -> Ite
 
 def _windows(given: Iterable[Given]) -> dict[int, list[bytes]]:
     """By start of the window in which they come, records of samples in the order in which they do."""
-    records: defaultdict[tuple[int, int, str], list[dict[str, Any]]] = defaultdict(list)
+    records: defaultdict[tuple[int, int, str, int], list[dict[str, Any]]] = defaultdict(list)
     for one in given:
         sample = {"metric": one.metric, "kind": one.kind, "value": one.value, "dimensions": one.dimensions}
-        records[one.at_ms + one.late_ms, one.at_ms, one.source].append(sample)
+        records[one.at_ms + one.late_ms, one.at_ms, one.source, one.ahead_ms].append(sample)
     windows: defaultdict[int, list[bytes]] = defaultdict(list)
-    for number, ((comes_ms, after_ms, source), samples) in enumerate(sorted(records.items(), key=lambda item: item[0])):
-        at_ms, sent_ms = BEGIN_MS + after_ms, BEGIN_MS + comes_ms
+    in_order = sorted(records.items(), key=lambda item: item[0])
+    for number, ((comes_ms, after_ms, source, ahead_ms), samples) in enumerate(in_order):
+        at_ms, sent_ms = BEGIN_MS + after_ms + ahead_ms, BEGIN_MS + comes_ms + ahead_ms
         for first in range(0, len(samples), MAX_SAMPLES):
             some = samples[first : first + MAX_SAMPLES]
             about = {"v": 1, "source": source, "boot": f"b{first}", "seq": number, "sent_ms": sent_ms, "at_ms": at_ms}

@@ -3,13 +3,16 @@
 import math
 import random
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.combine import Combined, combine, merge
+from engine.combine import Combined, combine, merge, merge_all
 from engine.sketch import bucket_of, quantile, value_of
 
 
@@ -47,6 +50,38 @@ def test_merging_is_associative_and_commutative(three: list[Combined]) -> None:
     assert merge(a, b) == merge(b, a)
 
 
+parts = st.builds(
+    lambda number, values, at_ms, took_ms, buckets: Combined(
+        n=number,
+        sum=sum(values),
+        min=min(values),
+        max=max(values),
+        first=values[0],
+        first_ms=at_ms,
+        last=values[-1],
+        last_ms=at_ms + took_ms,
+        increase=abs(values[-1]),
+        zero=number,
+        positive=buckets,
+        negative={-bucket: count for bucket, count in buckets.items()},
+    ),
+    st.integers(0, 9),
+    st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=3),
+    st.integers(0, 40),
+    st.integers(0, 20),
+    st.dictionaries(st.integers(-3, 3), st.integers(1, 9), max_size=3),
+)
+
+
+@given(st.lists(parts, min_size=1, max_size=6), st.booleans())
+def test_several_are_to_the_last_bit_what_merging_one_after_the_other_gives(some: list[Combined], tidy: bool) -> None:
+    if tidy:
+        some = [replace(one, first_ms=at_ms * 60, last_ms=at_ms * 60 + 60) for at_ms, one in enumerate(some)]
+    kept = deepcopy(some)
+    assert merge_all(some) == reduce(merge, some)
+    assert some == kept
+
+
 def test_a_counters_growth_between_rows_is_added_and_a_restart_counts_from_zero() -> None:
     def piece(first: float, last: float, at_ms: int) -> Combined:
         return Combined(
@@ -78,6 +113,7 @@ def test_a_late_row_adds_what_a_counter_grew_beyond_the_rows_before_though_it_re
 
 def test_nothing_combines_to_nothing() -> None:
     assert combine([]) is None
+    assert merge_all([]) is None
 
 
 @pytest.mark.parametrize("q", [0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])

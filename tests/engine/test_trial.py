@@ -49,12 +49,40 @@ def test_nothing_comes_for_a_while_and_then_again() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("ahead_s", "seen"),
+    [
+        pytest.param(0, [(140_000, "hot")], id="right"),
+        pytest.param(300, [(110_000, "gone"), (440_000, "hot")], id="ahead, and believed"),
+        pytest.param(3_600, [(140_000, "hot")], id="too far ahead, and corrected"),
+        pytest.param(-600, [(140_000, "hot")], id="behind, and corrected"),
+    ],
+)
+def test_a_clock_that_jumps_is_believed_or_corrected(ahead_s: int, seen: list[tuple[int, str]]) -> None:
+    """It jumps at 90 s; at 130 s it is hot."""
+    values = [60.0 if number == 13 else 1.0 for number in range(20)]
+    samples = [one._replace(ahead_ms=ahead_s * 1000) if one.at_ms >= 90_000 else one for one in given(values)]
+    fired = [(at_ms, rule) for at_ms, rule, state in told([HOT, GONE], samples, 440_000) if state is State.FIRING]
+    assert fired[: len(seen)] == seen
+
+
 def test_samples_of_one_time_may_be_more_than_a_record_holds_and_need_no_order() -> None:
     samples = [Given(5_000, "web", "m", "gauge", {}, 1.0) for _ in range(MAX_SAMPLES)] + given([60])
     count = ThresholdRule(id="count", metric="m", aggregate="count", warning=MAX_SAMPLES)
     many = [*samples, Given(5_000, "web", "m", "gauge", {}, 2.0)]
     assert told([count], many, 10_000) == told([count], many[::-1], 10_000)
     assert [state for *_, state in told([count], many, 10_000)] == [State.PENDING, State.FIRING]
+
+
+def test_every_rule_sees_its_own_metric() -> None:
+    cold = ThresholdRule(id="cold", metric="n", direction="below", warning=0, aggregate="min", good_windows=1)
+    samples = [
+        *given([1, 60, 1]),
+        Given(20_000, "web", "n", "gauge", {}, -1.0),
+        Given(10_000, "web", "n", "gauge", {}, 1),
+    ]
+    fired = [(at_ms, rule) for at_ms, rule, state in told([HOT, cold], samples, 40_000) if state is State.FIRING]
+    assert fired == [(20_000, "hot"), (30_000, "cold")]
 
 
 def test_times_of_transitions_are_those_of_a_midnight() -> None:

@@ -13,7 +13,7 @@ from schemas import reference
 from schemas.columns import Block, Columns, block_of
 from schemas.errors import BadRecord, Reason
 from schemas.rollup_columns import MAX_ROWS, RollupColumns
-from schemas.rollup_wire import Rows, decode_message, decode_rollups, newest_ms, rows_of
+from schemas.rollup_wire import Rows, decode_message, decode_rollups, newest_ms, rows_of, rows_of_all
 from tests.schemas.hostile import golden
 from tests.schemas.test_rollup_wire import rollups, rollups_of_reference
 
@@ -192,6 +192,15 @@ def test_rows_of_golden_columns_are_what_the_model_makes_of_them() -> None:
         assert [(row.series, row.start_ms, row.sum) for row in rows_of(columns(line)).rows] == [
             (row.series, row.start_ms, row.sum) for row in rows
         ]
+
+
+def test_rows_of_many_records_are_those_of_each_in_their_order() -> None:
+    records = [columns(line) for line in (*LINES, *LINES[::-1])]
+
+    assert rows_of_all(records) == [rows_of(one) for one in records]
+    assert rows_of_all([]) == []
+    with pytest.raises(BadRecord, match="do not hold rows"):
+        rows_of_all([*records, columns(value(window_index="AAA="))])
 
 
 def test_what_the_tests_know_as_columns_are_all_of_them() -> None:
