@@ -124,7 +124,8 @@ def counts(draw: st.DrawFn) -> Sequence[Series]:
         windows: list[list[float]] = []
         reading = 0.0
         while len(windows) < WINDOWS:
-            length, each = draw(st.integers(1, 30)), draw(st.sampled_from([None, 0.0, 1.0, 9.0, 50.0]))
+            length, each = draw(st.integers(1, 30)), draw(st.sampled_from([None, 0.0, 1.0, 9.0, 50.0, 200.0]))
+            reading = draw(st.sampled_from([reading, 0.0]))
             for _ in range(length):
                 reading = reading + each if each is not None else 0.0
                 counted = [reading] if kind is Kind.CUMULATIVE else [each or 0.0]
@@ -228,3 +229,13 @@ def test_only_the_columns_that_a_rule_looks_at_are_asked_for() -> None:
     assert columns_of(ThresholdRule(id="r", metric="m", critical=1)) == ("n", "sum")
     failing = RatioRule(id="r", metric="m", bad={"outcome": "error"}, critical=0.1)
     assert {"sum", "increase", "first", "last"} <= set(columns_of(failing))
+
+
+def test_a_counter_that_is_reset_counts_from_zero() -> None:
+    about = {"kind": "threshold", "aggregate": "rate", "over_ms": 180_000, "critical": 2, "good_windows": 1}
+    rule = _RULE.validate_python({"id": "r", "metric": "m", **about})
+    readings = [[400 + 200.0 * (place % 30)] for place in range(WINDOWS)]
+    past = {"m": [Series("web-1", {}, Kind.CUMULATIVE, readings)]}
+    # Two steps of 200 or more in 3 minutes, all the time.
+    assert skipped(rule, past, chunk=WINDOWS) == stepped(rule, past)
+    assert [one["to_state"] for one in skipped(rule, past, chunk=WINDOWS)] == ["pending", "firing"]

@@ -142,8 +142,9 @@ def told(transition: Any) -> dict[str, Any]:
     return dict(transition.model_dump(exclude={"reason", "summary"}))
 
 
-def test_rules_over_rules_are_played_with_what_they_look_at(store: Store) -> None:
-    every = rules_of(RULES.replace("metric: load,", "metric: load, enabled: false,") + BOTH)
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_rules_over_rules_are_played_with_what_they_look_at(store: Store, enabled: str) -> None:
+    every = rules_of(RULES.replace("metric: load,", f"metric: load, enabled: {enabled},") + BOTH)
     both = [rule for rule in every if rule.id == "both"]
     about = past(store, both, MINUTES, FROM_MS, TO_MS)
     heard: list[float] = []
