@@ -234,8 +234,11 @@ def test_only_the_columns_that_a_rule_looks_at_are_asked_for() -> None:
 def test_a_counter_that_is_reset_counts_from_zero() -> None:
     about = {"kind": "threshold", "aggregate": "rate", "over_ms": 180_000, "critical": 2, "good_windows": 1}
     rule = _RULE.validate_python({"id": "r", "metric": "m", **about})
-    readings = [[400 + 200.0 * (place % 30)] for place in range(WINDOWS)]
+    readings = [[(9000.0 if place < 50 else 5000.0) + 10 * place] for place in range(WINDOWS)]
     past = {"m": [Series("web-1", {}, Kind.CUMULATIVE, readings)]}
-    # Two steps of 200 or more in 3 minutes, all the time.
     assert skipped(rule, past, chunk=WINDOWS) == stepped(rule, past)
-    assert [one["to_state"] for one in skipped(rule, past, chunk=WINDOWS)] == ["pending", "firing"]
+    # 5,000 in 3 minutes, for as long as they are among these.
+    assert [one["at_ms"] for one in skipped(rule, past, chunk=WINDOWS) if one["to_state"] in ("firing", "ok")] == [
+        BEGIN_MS + 51 * WINDOW_MS,
+        BEGIN_MS + 53 * WINDOW_MS,
+    ]
