@@ -1,6 +1,6 @@
-"""Who is told of an incident that nobody takes care of. Ids follow from the incident and the step."""
+"""Who is told of an incident that nobody takes care of, and of its end. Ids follow from the incident and the step."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -8,11 +8,12 @@ from engine.incidents import Incidents
 from engine.routing import Route, flat, routes_of
 from schemas.alerts import State, Transition
 from schemas.durations import duration
-from schemas.incidents import Incident
+from schemas.incidents import Incident, Status
 from schemas.matchers import labels_of
 from schemas.notifications import Notice, Planned
 from schemas.routes import EscalationStep
 
+_ESCALATES = " escalate "
 IsHeldBack = Callable[[Transition, int], bool]
 
 
@@ -36,11 +37,17 @@ class Escalation:
         afters = [step.after_ms for route in flat(root) for step in route.escalate]
         self._soonest_ms = min(afters, default=None)
         self._planned: set[str] = set()
+        self._told: dict[str, list[Notice]] = {}
+        """By incident what was told of it."""
+
         self._taken: list[Taken] = []
 
-    def known(self, notices: Iterable[str]) -> None:
-        """Ids of notices that were planned before: their steps are noted, and not taken again."""
-        self._planned.update(notices)
+    def known(self, notices: Iterable[Notice]) -> None:
+        """Notices that were planned before: their steps are noted, and not taken again; their ends are told."""
+        for notice in notices:
+            self._planned.add(notice.id)
+            if _ESCALATES in notice.route and notice.status == "firing":
+                self._told.setdefault(notice.group["incident"], []).append(notice)
 
     def due(
         self, incidents: Incidents, raised: Callable[[], Sequence[Transition]], at_ms: int, held_back: IsHeldBack
@@ -51,14 +58,15 @@ class Escalation:
             raised: Of every alert that is raised the newest transition.
             held_back: Whether an alert is not to be told: where all of an incident are, its step waits.
         """
+        ends = list(self._ends(incidents))
         if self._soonest_ms is None:
-            return []
+            return ends
         soonest_ms = at_ms - self._soonest_ms
         waiting = [one for one in incidents.open() if not one.acknowledged_ms and _begun_ms(one) <= soonest_ms]
         if not waiting:
-            return []
+            return ends
         newest = {one.alert: one for one in raised()}
-        planned = []
+        planned = ends
         for incident in waiting:
             standing = [
                 newest[one.alert]
@@ -67,6 +75,16 @@ class Escalation:
             ]
             planned += self._of(incident, standing, at_ms)
         return planned
+
+    def _ends(self, incidents: Incidents) -> Iterator[Planned]:
+        """Of incidents that were told and are over, or known no more, the ends, each once."""
+        for id_, notices in list(self._told.items()):
+            incident = incidents.get(id_)
+            if incident is None or incident.status is Status.RESOLVED:
+                del self._told[id_]
+            if incident is not None and incident.status is Status.RESOLVED:
+                ends = (_end(one, incident) for one in notices)
+                yield from (Planned(notice=one) for one in ends if one.id not in self._planned)
 
     def _of(self, incident: Incident, standing: Sequence[Transition], at_ms: int) -> list[Planned]:
         steps = {
@@ -83,7 +101,7 @@ class Escalation:
             if name not in incident.escalated:
                 self._taken.append(Taken(incident.id, name, notice.at_ms))
             if name not in incident.escalated and notice.id not in self._planned:
-                self._planned.add(notice.id)
+                self.known([notice])
                 planned.append(Planned(notice=notice))
         return planned
 
@@ -103,10 +121,25 @@ def _notice(
     return Notice(
         id=blake2b(f"{incident.id}|{name}".encode(), digest_size=16).hexdigest(),
         receiver=step.receiver,
-        route=f"{path} escalate {duration(step.after_ms)}",
+        route=f"{path}{_ESCALATES}{duration(step.after_ms)}",
         group={"incident": incident.id},
         status="firing",
         at_ms=_begun_ms(incident) + step.after_ms,
         alerts=list(standing),
         repeat=True,
     )
+
+
+def _end(told: Notice, incident: Incident) -> Notice:
+    """That an incident is over, to whom a step told of it: the same alerts, as over as their incident."""
+    by = f", {incident.resolved_by} resolved it" if incident.resolved_by else ""
+    over = {"to_state": State.OK, "at_ms": incident.resolved_ms, "summary": f"over{by}: {incident.title}"}
+    alerts = [
+        one.model_copy(update={**over, "id": _over(one.id), "from_state": one.to_state}) for one in told.alerts
+    ]  # fmt: skip
+    update = {"id": _over(told.id), "status": "resolved", "at_ms": incident.resolved_ms, "alerts": alerts}
+    return told.model_copy(update={**update, "repeat": False, "why": []})
+
+
+def _over(id_: str) -> str:
+    return blake2b(f"{id_}|over".encode(), digest_size=16).hexdigest()

@@ -14,7 +14,7 @@ from engine.notices import Notices
 from schemas.alerts import Transition
 from schemas.control import Acknowledgement
 from schemas.incidents import Change, IncidentAction, IncidentEvent, IncidentRecord
-from schemas.notifications import Planned
+from schemas.notifications import Notice, Planned
 from schemas.topics import INCIDENTS
 
 _LOG = logging.getLogger(__name__)
@@ -119,8 +119,8 @@ class IncidentLog:
                 Message(INCIDENTS.name, one.incident.id.encode(), one.model_dump_json().encode()) for one in events
             )
 
-    def known(self, notices: Iterable[str]) -> None:
-        """Ids of notices that were planned: none of them is planned again."""
+    def known(self, notices: Iterable[Notice]) -> None:
+        """Notices that were planned: none of them is planned again."""
         self._escalation.known(notices)
 
     def due(self, at_ms: int, held_back: Callable[[Transition, int], bool]) -> list[Planned]:

@@ -126,7 +126,7 @@ class Turn:
         async with TopicReader(self._config.kafka, NOTIFICATIONS.name) as reader:
             past = await read_past(reader)
         self._metrics.unreadable.labels(NOTIFICATIONS.name).inc(past.unreadable)
-        self._incidents.known(past.planned)
+        self._incidents.known(one.notice for one in past.planned.values())
         for planned in past.planned.values():
             self._notices.restore(planned)
             self._external.restore(planned.notice.alerts)
@@ -236,17 +236,21 @@ class Turn:
         planned = self._notices.plan(now_ms(), self._suppression, hurry=hurry)
         held_back = self._suppression.news()
         await self._outbox.deliver([_message(one.alert, one) for one in held_back])
-        wanted = [
-            one
-            for one in planned
-            if one.notice.status == "firing" or self._receivers[one.notice.receiver][0].send_resolved
-        ]
-        await self._send([*await self._explainer.explained(wanted), *self._incidents.due(now_ms(), self._suppression)])
+        explained = await self._explainer.explained(self._wanted(planned))
+        await self._send([*explained, *self._wanted(self._incidents.due(now_ms(), self._suppression))])
         self._incidents.taken()
         await self._incidents.flush()
         if planned:
             waiting = self._notices.waiting()
             self._began = {alert: place for alert, place in self._began.items() if alert in waiting}
+
+    def _wanted(self, planned: Sequence[Planned]) -> list[Planned]:
+        """Those that their receivers take: some hear of no ends."""
+        return [
+            one
+            for one in planned
+            if one.notice.status == "firing" or self._receivers[one.notice.receiver][0].send_resolved
+        ]
 
     async def _send(self, planned: Sequence[Planned]) -> None:
         # Step 1

@@ -40,7 +40,8 @@ class Desk:
         planned = self.escalation.due(self.incidents, lambda: self.transitions, at_ms, lambda _, __: held_back)
         for taken in self.escalation.taken():
             self.incidents.escalated(*taken)
-        return [(one.notice.receiver, one.notice.id) for one in planned]
+        self.notices = [one.notice for one in planned]
+        return [(one.receiver, one.id) for one in self.notices]
 
     def act(self, action: Action, minutes: float, **fields: Any) -> None:
         (opened,) = self.incidents.open()
@@ -95,19 +96,59 @@ def test_an_incident_whose_alerts_are_over_or_unknown_is_not_told() -> None:
 
 
 def test_ids_follow_from_the_incident_and_the_step_and_what_was_planned_before_a_crash_is_not_again() -> None:
-    first = Desk(FIRES).told(15)
+    before = Desk(FIRES)
+    first = before.told(15)
     assert Desk(FIRES).told(20) == first
 
     again = Desk(FIRES)
-    again.escalation.known([id_ for _, id_ in first])
+    again.escalation.known(before.notices)
     assert again.told(20) == []
     assert [one.escalated for one in again.incidents.open()] == [[f"{OPENED_MS}/{15 * MINUTE_MS}/lead"]]
+
+
+def test_the_end_of_an_incident_is_told_once_to_those_who_were_told_of_it() -> None:
+    desk = Desk(FIRES)
+    desk.told(31)
+    desk.incidents.take(changed("ok", 2_500))
+
+    assert names(desk.told(45)) == ["lead", "boss"]
+    (over,) = desk.notices[0].alerts
+    assert (desk.notices[0].status, over.to_state, over.at_ms) == ("resolved", "ok", 2_500_000)
+    assert over.summary == "over: cpu-busy on web-1 is firing"
+    assert desk.told(46) == []
+
+
+def test_an_end_that_was_planned_before_a_crash_is_not_told_again_and_one_that_was_not_is() -> None:
+    before = Desk(FIRES)
+    before.told(15)
+    fired = before.notices
+    before.incidents.take(changed("ok", 2_500))
+    before.told(45)
+
+    for known, told in ((fired, ["lead"]), ([*fired, *before.notices], [])):
+        again = Desk(FIRES, changed("ok", 2_500))
+        again.escalation.known(known)
+        assert names(again.told(46)) == told
+
+
+def test_who_resolved_an_incident_is_said_and_one_that_is_forgotten_has_no_end() -> None:
+    desk = Desk(FIRES)
+    desk.told(15)
+    desk.act(Action.RESOLVE, 20)
+    desk.told(21)
+    assert desk.notices[0].alerts[0].summary == "over, ada resolved it: cpu-busy on web-1 is firing"
+
+    forgotten = Desk(FIRES)
+    forgotten.told(15)
+    forgotten.incidents = Incidents(Grouping())
+    assert forgotten.told(16) == []
 
 
 def test_a_reopened_incident_escalates_anew() -> None:
     desk = Desk(FIRES)
     first = desk.told(15)
     desk.act(Action.RESOLVE, 20)
+    assert names(desk.told(21)) == ["lead"]
     (known,) = desk.incidents._resolved.values()
     at_ms = OPENED_MS + 40 * MINUTE_MS
     desk.incidents.act(

@@ -77,9 +77,13 @@ async def test_nobody_takes_care_and_the_next_one_is_told_once_whatever_happens(
             await eventually("it is noted", lambda: _has(kafka, "acknowledged"))
             await emit(kafka, changed("firing", minute_ago_s, source="web-3", episode_s=minute_ago_s))
             await eventually("the lead is told of the third", lambda: _told(lead.transitions[1:], ["web-3 firing"]))
+            # What was told before the crash is ended after it.
+            await emit(kafka, changed("ok", minute_ago_s + 30, episode_s=minute_ago_s))
+            await eventually("the lead is told of the end", lambda: _told(lead.transitions[2:], ["web-1 ok"]))
+            every = ["web-1 firing", "web-1 ok", "web-2 firing", "web-3 firing"]
+            await eventually("so is the team", lambda: _told(sorted(team.transitions), every))
         told = [one["notice"] for one in await planned(kafka) if one["type"] == "planned"]
-    assert [one["receiver"] for one in told].count("lead") == 2
-    assert sorted(team.transitions) == ["web-1 firing", "web-2 firing", "web-3 firing"]
+    assert [one["receiver"] for one in told].count("lead") == 3
 
 
 async def test_what_is_snoozed_is_not_told_until_then(kafka: KafkaConfig, tmp_path: Path) -> None:
