@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from connect.outbox import Message, Outbox
-from schemas.topics import NOTIFICATIONS
+from schemas.topics import INCIDENTS, NOTIFICATIONS
 from sinks.notify.receivers.webhook import Webhook
 from sinks.notify.turn import Turn
 from watchkeeper.cli import main
@@ -23,6 +23,8 @@ KILLED = 137
 class Point(StrEnum):
     """Where it can be told to end."""
 
+    BEFORE_INCIDENT = "before what becomes of an incident is written down"
+    AFTER_INCIDENT = "after that is written down"
     BEFORE_PLAN = "before a notice is written down"
     AFTER_PLAN = "after a notice is written down, before it is sent"
     AFTER_SENDING = "after a notice was taken, before that is written down"
@@ -46,9 +48,14 @@ def put_points() -> None:
         sent = list(messages)
         mine = [one.value or b"" for one in sent if one.topic == NOTIFICATIONS.name]
         planned = any(b'"planned"' in value for value in mine)
+        decided = any(one.topic == INCIDENTS.name for one in sent)
+        if decided:
+            _end_at(Point.BEFORE_INCIDENT)
         if planned:
             _end_at(Point.BEFORE_PLAN)
         await deliver(outbox, sent)
+        if decided:
+            _end_at(Point.AFTER_INCIDENT)
         if planned:
             _end_at(Point.AFTER_PLAN)
         elif mine:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from connect.admin import create_topics
@@ -21,7 +22,7 @@ from tests.agents.pipeline import eventually
 from tests.conftest import config_of, new_broker
 from tests.engine.alerting import changed
 from tests.notify.crashing import FOLDER, KILLED, Point
-from tests.notify.process import Process, Taken, emit, notifiers, receiver, routes
+from tests.notify.process import Process, Taken, emit, events_of, notifiers, receiver, routes
 
 QUICK = {"receiver": "team", "group_by": ["source"], "group_wait": "0s", "group_interval": "0s"}
 
@@ -33,6 +34,7 @@ class Seen:
     Attributes:
         lost: Changes of alerts that no notice told.
         double: Changes that notices of several ids told.
+        incidents: Of each machine what became of its incidents, each event once by its id.
     """
 
     changes: int = 0
@@ -40,6 +42,12 @@ class Seen:
     repeats: int = 0
     lost: list[str] = field(default_factory=list)
     double: list[str] = field(default_factory=list)
+    incidents: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def odd(self) -> list[str]:
+        """Machines of which not exactly one incident was opened, and then resolved, under one id."""
+        return [source for source, changes in self.incidents.items() if changes != ["opened", "resolved"]]
 
 
 async def killed(kafka: KafkaConfig, folder: Path, *, rounds: int) -> Seen:
@@ -61,8 +69,19 @@ async def killed(kafka: KafkaConfig, folder: Path, *, rounds: int) -> Seen:
                         await emit(kafka, changed(state, at_s, source=source))
                         seen.changes += 1
                         await running.until_told(taken, f"{source} {state}", points / point.name, seen, point)
+            await eventually("all incidents are over", partial(_all_over, kafka, seen))
     _judge(taken, seen)
     return seen
+
+
+async def _all_over(kafka: KafkaConfig, seen: Seen) -> bool:
+    """Reads topic `incidents`; whether each machine's is resolved."""
+    events = {one["id"]: one for one in await events_of(kafka)}
+    found: dict[str, list[str]] = {}
+    for one in events.values():
+        found.setdefault(one["incident"]["alerts"][0]["entity"]["source"], []).append(one["change"])
+    seen.incidents = found
+    return len(found) == seen.changes // 2 and all("resolved" in changes for changes in found.values())
 
 
 class _Running:
@@ -111,7 +130,8 @@ def main() -> int:
     kills = sum(seen.kills.values())
     print(f"{seen.changes} changes, {kills} kills, {minutes:.1f} minutes, {seen.repeats} sent again under their id")
     print(f"lost: {len(seen.lost)}, double: {len(seen.double)}")
-    return 1 if seen.lost or seen.double else 0
+    print(f"{len(seen.incidents)} incidents, {len(seen.odd)} of them not opened once and resolved once")
+    return 1 if seen.lost or seen.double or seen.odd else 0
 
 
 if __name__ == "__main__":

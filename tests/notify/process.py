@@ -20,7 +20,7 @@ from connect.kafka import producer
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from schemas.alerts import Transition
-from schemas.topics import ALERTS, NOTIFICATIONS
+from schemas.topics import ALERTS, INCIDENTS, NOTIFICATIONS
 from tests.http_server import server
 
 ROOT = Path(__file__).parents[2]
@@ -142,3 +142,13 @@ async def planned(kafka: KafkaConfig) -> list[dict[str, Any]]:
             for chunk in await reader.read(timeout_s=0.25):
                 found += [json.loads(record.value or b"") for record in chunk.records]
     return found
+
+
+async def events_of(kafka: KafkaConfig) -> list[dict[str, Any]]:
+    """What became of incidents, in order; again what was written down again."""
+    found = []
+    async with TopicReader(kafka, INCIDENTS.name) as reader:
+        while not reader.caught_up():
+            for chunk in await reader.read(timeout_s=0.25):
+                found += [json.loads(record.value or b"") for record in chunk.records]
+    return [one for one in found if one["type"] == "event"]

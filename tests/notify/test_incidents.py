@@ -1,6 +1,5 @@
 """Incidents on a real broker: what people ask for is done once, whatever happens to the notifier meanwhile."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,12 @@ import pytest
 from connect.admin import create_topics
 from connect.clock import now_ms
 from connect.config import KafkaConfig
-from connect.reader import TopicReader
 from schemas.control import Acknowledgement
 from schemas.incidents import Action, Change, IncidentAction
-from schemas.topics import INCIDENTS, TOPICS
+from schemas.topics import TOPICS
 from tests.agents.pipeline import eventually
 from tests.engine.alerting import changed
-from tests.notify.process import emit, notifiers, planned, receiver, routes
+from tests.notify.process import emit, events_of, notifiers, planned, receiver, routes
 from watchkeeper.control import publish
 from watchkeeper.responses import ask, new_id
 
@@ -33,7 +31,7 @@ async def test_an_incident_opens_is_acknowledged_and_resolved_and_outlives_its_n
         first = start(WATCHKEEPER_NOTIFY_FILE="")
         await emit(kafka, changed("pending", 10), changed("firing", 20), changed("firing", 25, rule="disk-full"))
         await eventually("it opened", lambda: _is(kafka, ["opened", "joined"]))
-        (opened, *_) = await _events(kafka)
+        (opened, *_) = await events_of(kafka)
         first.kill()
         # Asked while nobody works.
         waiting = _asked(opened, Action.ACKNOWLEDGE, assigned_to="bob")
@@ -43,7 +41,7 @@ async def test_an_incident_opens_is_acknowledged_and_resolved_and_outlives_its_n
         await eventually("it is over", lambda: _has(kafka, "resolved"))
         reopened = await ask(kafka, _asked(opened, Action.REOPEN), within_s=20)
         ignored = await ask(kafka, _asked(opened, Action.REOPEN), within_s=20)
-        events = await _events(kafka)
+        events = await events_of(kafka)
     assert reopened is not None
     assert (reopened.incident.status, reopened.incident.reopened) == ("open", 1)
     assert ignored is not None
@@ -93,7 +91,7 @@ async def test_what_is_snoozed_is_not_told_until_then(kafka: KafkaConfig, tmp_pa
             start()
             await emit(kafka, changed("firing", 20))
             await eventually("it is told", lambda: _told(taken.transitions, ["web-1 firing"]))
-            (opened,) = await _events(kafka)
+            (opened,) = await events_of(kafka)
             until_ms = now_ms() + 3_600_000
             assert await ask(kafka, _asked(opened, Action.SNOOZE, until_ms=until_ms), within_s=20)
             await emit(kafka, changed("firing", 25, rule="disk-full"))
@@ -113,21 +111,12 @@ def _asked(event: dict[str, Any], action: Action, **fields: Any) -> IncidentActi
     return IncidentAction(id=new_id(), incident=id_, action=action, at_ms=now_ms(), by="ada", **fields)
 
 
-async def _events(kafka: KafkaConfig) -> list[dict[str, Any]]:
-    found = []
-    async with TopicReader(kafka, INCIDENTS.name) as reader:
-        while not reader.caught_up():
-            for chunk in await reader.read(timeout_s=0.25):
-                found += [json.loads(record.value or b"") for record in chunk.records]
-    return [one for one in found if one["type"] == "event"]
-
-
 async def _is(kafka: KafkaConfig, changes: list[str]) -> bool:
-    return [one["change"] for one in await _events(kafka)] == changes
+    return [one["change"] for one in await events_of(kafka)] == changes
 
 
 async def _has(kafka: KafkaConfig, change: str) -> bool:
-    return any(one["change"] == change for one in await _events(kafka))
+    return any(one["change"] == change for one in await events_of(kafka))
 
 
 async def _held_back(kafka: KafkaConfig, by: str) -> bool:
