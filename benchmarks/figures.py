@@ -43,9 +43,10 @@ class Figure:
 
     @property
     def line(self) -> str:
-        """The figure for a terminal."""
+        """The figure for a terminal: what is small keeps two digits."""
         judged = {None: "", True: f"  (target {self.bound}: met)", False: f"  (target {self.bound}: missed)"}[self.met]
-        return f"{self.name}: {self.value:.3f} {self.unit}{judged}"
+        value = f"{self.value:.2g}" if 0 < abs(self.value) < 0.01 else f"{self.value:.3f}"
+        return f"{self.name}: {value} {self.unit}{judged}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

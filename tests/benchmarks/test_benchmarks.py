@@ -88,6 +88,13 @@ def test_a_figure_is_held_against_its_target(value: float, at_least: bool, stric
     assert Figure(name="x", value=value, unit="s", target=2, at_least=at_least, strict=strict).met is met
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.0, "0.000"), (0.00049929, "0.0005"), (0.0123, "0.012"), (123_456.0, "123456.000")]
+)
+def test_a_figure_that_is_small_is_not_told_as_nothing(value: float, told: str) -> None:
+    assert Figure(name="x", value=value, unit="s").line == f"x: {told} s"
+
+
 def test_the_p95_is_a_value_that_was_measured() -> None:
     assert p95([float(number) for number in range(1, 101)]) == 95.0
     assert p95([7.0]) == 7.0
