@@ -5,8 +5,8 @@ was stays as it is for as long as the same is found, and an entity without an al
 is found beyond a threshold. Property: what is decided is the same as where every grid point is evaluated.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Collection, Iterator, Mapping
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -22,16 +22,20 @@ from engine.transitions import Moment
 from schemas.alerts import AlertState, Outcome, State, Transition
 from schemas.rules import AbsenceRule
 
-_BREACHES = (UNSURE, WARNING, CRITICAL)
-_STANDS_STILL = (*(f for f in ("state", "severity", "flapping", "episode_ms", "since_ms", "good_windows", "breaches")),
-                 "silent_windows", "seen_ms", "resume")  # fmt: skip
+NEVER = 1 << 62
+
+_BREACHES = (WARNING, CRITICAL)
+_STANDS_STILL = (
+    *("state", "severity", "flapping", "episode_ms", "since_ms", "good_windows", "breaches"),
+    *("silent_windows", "seen_ms", "resume"),
+)
 
 
 def stands_still(before: AlertState | None, after: AlertState, found: int) -> bool:
     """Whether an alert stays as it is while the same is found.
 
-    What waits for a time to pass does not, nor what flaps, nor what would open if it might. On which side its windows
-    were is told by the last one, however many are passed over.
+    What waits for a time to pass does not, nor what flaps. On which side its windows were is told by the last one,
+    however many are passed over.
 
     Args:
         before: None: nothing was known of it.
@@ -39,6 +43,7 @@ def stands_still(before: AlertState | None, after: AlertState, found: int) -> bo
     if before is None or found == UNSURE or after.flapping or after.state is State.PENDING:
         return False
     if after.state is State.OK and found in _BREACHES:
+        # New, and raises nothing for a while.
         return False
     return all(getattr(before, name) == getattr(after, name) for name in _STANDS_STILL)
 
@@ -53,7 +58,10 @@ class Skipping:
         self._window_ms = window_ms
         self._alerts = AlertStates()
         self._found: dict[Entity, int] = {}
-        """What was found last of each alert that stands still."""
+        """What was found last of each entity that stays as it is."""
+
+        self._left_out: set[Entity] = set()
+        """Entities for whose alerts there is no room. They stay so together, until anything of the rule changes."""
 
         self.steps = 0
         """Evaluations of an entity that were not passed over."""
@@ -71,39 +79,81 @@ class Skipping:
             unseen: What happened before the first of them is not known.
         """
         stretch = _Stretch(self.rule, grids, self.look_back())
-        known = self._alerts.of(self.rule.id)
-        agenda = [(self._next(stretch, entity, first - 1), entity) for entity in {*stretch.places, *known}]
-        heapify(agenda)
-        end = stretch.windows
-        while agenda and agenda[0][0] < end:
-            at = agenda[0][0]
-            due: list[Entity] = []
-            while agenda and agenda[0][0] == at:
-                due.append(heappop(agenda)[1])
+        agenda = Agenda()
+        for entity in {*stretch.places, *self._alerts.of(self.rule.id), *self._left_out}:
+            agenda.put(entity, self._next(stretch, entity, first - 1))
+        while (at := agenda.first()) < stretch.windows:
+            due = agenda.take(at) | self._left_out
             yield from self._step(stretch, at, due, unseen=unseen and at == first)
-            for entity in {*due, OF_RULE} if self.rule.group_by and OF_RULE in known else due:
-                heappush(agenda, (self._next(stretch, entity, at), entity))
+            for entity in due | ({OF_RULE} & self._alerts.of(self.rule.id).keys()):
+                agenda.put(entity, self._next(stretch, entity, at))
 
-    def _step(self, stretch: "_Stretch", at: int, due: Sequence[Entity], *, unseen: bool) -> list[Transition]:
+    def _step(self, stretch: "_Stretch", at: int, due: set[Entity], *, unseen: bool) -> list[Transition]:
         known, at_ms = self._alerts.of(self.rule.id), stretch.end_ms(at)
-        before = {entity: known.get(entity) for entity in due}
+        looked_at = due | ({OF_RULE} & known.keys())
+        before = {entity: known.get(entity) for entity in looked_at}
         moment = Moment(at_ms, self._versioned.version, unseen=unseen, window_ms=self._window_ms)
         changed = self._alerts.evaluate(self._versioned, stretch.readings(at, due), moment, due)
         self.steps += len(due)
-        # The alert of the rule itself follows from others, and is looked at while there is one.
-        for entity in (one for one in due if one != OF_RULE or not self.rule.group_by):
-            after, found = known.get(entity), stretch.found(entity, at)
+        self._left_out -= due
+        for entity in looked_at:
             self._found.pop(entity, None)
+        quiet = True
+        for entity in looked_at:
+            after, found = known.get(entity), stretch.found(entity, at)
             if after is not None and stands_still(before[entity], after, found):
                 self._found[entity] = found
+            elif after is None and found in (UNSURE, *_BREACHES):
+                self._left_out.add(entity)
+            elif after is not None or before[entity] is not None:
+                quiet = False
+        if quiet:
+            known_out = {entity: stretch.found(entity, at) for entity in self._left_out}
+            self._found |= {entity: found for entity, found in known_out.items() if found != UNSURE}
+        else:
+            # There may be room at the next grid point.
+            for entity in self._left_out:
+                self._found.pop(entity, None)
         return [one for state in changed for one in state.unsent]
 
     def _next(self, stretch: "_Stretch", entity: Entity, at: int) -> int:
         """The next grid point after one at which something of an entity may change."""
-        if entity in self._alerts.of(self.rule.id):
-            found = self._found.get(entity)
-            return at + 1 if found is None else stretch.next_other(entity, at, found)
+        if (found := self._found.get(entity)) is not None:
+            return stretch.next_other(entity, at, found)
+        if entity in self._left_out or entity in self._alerts.of(self.rule.id):
+            return at + 1
         return stretch.next_data(entity, at) if is_expected(self.rule) else stretch.next_breach(entity, at)
+
+
+class Agenda:
+    """When to look at which entity next."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, Entity]] = []
+        self._times: dict[Entity, int] = {}
+
+    def put(self, entity: Entity, at: int) -> None:
+        """Once, at this time and no other."""
+        if self._times.get(entity) != at:
+            self._times[entity] = at
+            heappush(self._heap, (at, entity))
+
+    def first(self) -> int:
+        """When the first look is due."""
+        while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else NEVER
+
+    def take(self, at: int) -> set[Entity]:
+        """Those that are due then."""
+        due = set()
+        while self._heap and self._heap[0][0] == at:
+            entity = heappop(self._heap)[1]
+            if self._times.get(entity) == at:
+                due.add(entity)
+        for entity in due:
+            del self._times[entity]
+        return due
 
 
 class _Stretch:
@@ -157,7 +207,7 @@ class _Stretch:
         step = int(row.argmax())
         return at + 1 + step if row[step] else self.windows
 
-    def readings(self, at: int, entities: Sequence[Entity]) -> dict[Entity, Reading]:
+    def readings(self, at: int, entities: Collection[Entity]) -> dict[Entity, Reading]:
         """What the rule reads of these."""
         if isinstance(self._rule, AbsenceRule):
             # Why nothing comes is for the person who is paged.

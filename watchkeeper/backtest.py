@@ -32,7 +32,8 @@ class Past:
 
     Attributes:
         tier: Windows that rules are played over, those left out that cannot be: see `tier_of`.
-        from_ms: Alerts from here on count. Rules are evaluated for a while before, so that they stand as they would.
+        from_ms: Alerts that stand here or later count. Rules are evaluated for a while before, so that they stand as
+            they would.
         stretches: In which anything was recorded; between them the platform was off.
     """
 

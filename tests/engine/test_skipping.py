@@ -13,7 +13,7 @@ from engine.bounds import columns_of, is_skippable
 from engine.evaluator import EvaluatorConfig
 from engine.history import of_file
 from engine.parts import VersionedRule
-from engine.skipping import Skipping, metrics_read
+from engine.skipping import NEVER, Agenda, Skipping, metrics_read
 from schemas.alerts import Transition
 from schemas.rollup_wire import Mark
 from schemas.rules import AbsenceRule, RatioRule, Rule, ThresholdRule
@@ -242,3 +242,30 @@ def test_a_counter_that_is_reset_counts_from_zero() -> None:
         BEGIN_MS + 51 * WINDOW_MS,
         BEGIN_MS + 53 * WINDOW_MS,
     ]
+
+
+def test_the_newest_time_of_an_entity_counts_alone() -> None:
+    agenda, one, other = Agenda(), (("source", "web-1"),), (("source", "web-2"),)
+    assert agenda.first() == NEVER
+    for at in (5, 9):
+        agenda.put(one, at)
+    agenda.put(other, 5)
+    assert (agenda.first(), agenda.take(5), agenda.first()) == (5, {other}, 9)
+    agenda.put(one, 3)
+    assert (agenda.first(), agenda.take(3), agenda.first()) == (3, {one}, NEVER)
+
+
+def test_what_there_is_no_room_for_is_passed_over_too_until_anything_changes() -> None:
+    rule = _RULE.validate_python({"id": "r", "kind": "threshold", "metric": "m", "critical": 0.8, "max_alerts": 1})
+    past = {
+        "m": [
+            Series("web-0", {}, Kind.GAUGE, [[0.9]] * 60 + [[0.5]] * 30),
+            *(Series(f"web-{number}", {}, Kind.GAUGE, [[0.9]] * WINDOWS) for number in range(1, 20)),
+        ]
+    }
+    assert skipped(rule, past, chunk=30) == stepped(rule, past)
+    playing = Skipping(VersionedRule(0, rule), WINDOW_MS)
+    decided = list(playing.play({"m": grid_of(past["m"], -1, WINDOWS)}, 1))
+    opened = [one.entity["source"] for one in decided if one.to_state == "firing" and one.entity]
+    assert opened == ["web-0", "web-1"]
+    assert playing.steps < 300

@@ -214,6 +214,13 @@ def test_everything_is_there_for_programs(ask: Ask, file: Path) -> None:
     assert found["labelled"] is None
 
 
+def test_what_stood_when_it_began_counts_and_what_was_over_does_not(ask: Ask, file: Path) -> None:
+    for minutes, alerts in ((30, {"busy", "unlike", "failing", "gone"}), (45, {"gone"})):
+        begins = moment(FROM_MS + minutes * MINUTE_MS)
+        found = json.loads(ask("backtest", file, "--from", begins, "--to", moment(TO_MS), "--json").stdout)
+        assert {one["rule"] for one in found["alerts"]} == alerts
+
+
 def test_a_rule_is_held_against_the_one_in_force(ask: Ask, file: Path) -> None:
     ask("apply", file)
     file.write_text(RULES.replace("warning: 0.8, critical: 0.9", "critical: 0.97"))

@@ -15,7 +15,7 @@ from engine.inhibition import DEFAULT_RULES
 from engine.paging import Paging
 from engine.routing import tree
 from engine.silences import Silences
-from schemas.alerts import Transition
+from schemas.alerts import State, Transition
 from schemas.errors import BadSettings, BrokerUnavailable
 from schemas.incidents import Change
 from schemas.routes import RouteSettings
@@ -122,5 +122,6 @@ def _told(transitions: Iterable[Transition], *, notify: NotifyFile | None, force
 
 
 def _since(transitions: Sequence[Transition], from_ms: int) -> list[Transition]:
-    """Those of episodes that began at a time or later: what stood before is no news."""
-    return [one for one in transitions if one.episode_ms >= from_ms]
+    """Those of episodes that were not over before a time: what stood then was told, too."""
+    over = {(one.alert, one.episode_ms) for one in transitions if one.to_state is State.OK and one.at_ms < from_ms}
+    return [one for one in transitions if (one.alert, one.episode_ms) not in over]
