@@ -257,7 +257,9 @@ def test_the_newest_time_of_an_entity_counts_alone() -> None:
 
 
 def test_what_there_is_no_room_for_is_passed_over_too_until_anything_changes() -> None:
-    rule = _RULE.validate_python({"id": "r", "kind": "threshold", "metric": "m", "critical": 0.8, "max_alerts": 1})
+    rule = _RULE.validate_python(
+        {"id": "r", "kind": "threshold", "metric": "m", "critical": 0.8, "max_alerts": 1, "flap_windows": 5}
+    )
     past = {
         "m": [
             Series("web-0", {}, Kind.GAUGE, [[0.9]] * 60 + [[0.5]] * 30),
