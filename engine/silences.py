@@ -1,7 +1,7 @@
 """What keeps alerts from being told: silences, and maintenance by the calendar. Time is an argument."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rruleset, rrulestr
 
 from schemas.control import Maintenance, Silence
-from schemas.matchers import Matcher, matches
+from schemas.matchers import Matcher, Patterns, matches
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_MS = 3_600_000
@@ -71,26 +71,51 @@ class Calendar:
         return (aware.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
+class _Patterned:
+    """Silences that demand patterns. Those whose every pattern a label matches are found, whatever else they demand."""
+
+    def __init__(self, records: Sequence[Silence | Maintenance]) -> None:
+        self._records = records
+        self._demands = [_patterns(one.matchers) for one in records]
+        self._by_name: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for place, demands in enumerate(self._demands):
+            for name, text in demands:
+                self._by_name[name][text].append(place)
+        self._patterns = {name: Patterns(list(places)) for name, places in self._by_name.items()}
+
+    def candidates(self, labels: Mapping[str, str]) -> list[Silence | Maintenance]:
+        """Those that may hold, in the order in which they were given."""
+        met: Counter[int] = Counter()
+        for name, patterns in self._patterns.items():
+            for text in patterns.of(labels.get(name, "")):
+                met.update(self._by_name[name][text])
+        return [self._records[place] for place in sorted(met) if met[place] == len(self._demands[place])]
+
+
 class Silences:
-    """Everything that suppresses. Asked for an alert it looks at those only that name one of its labels, or none."""
+    """Everything that suppresses. Asked for an alert it looks at those only that its labels may be about."""
 
     def __init__(self, records: Iterable[Silence | Maintenance]) -> None:
         self._calendars: dict[str, Calendar] = {}
         self._by_label: defaultdict[tuple[str, str], list[Silence | Maintenance]] = defaultdict(list)
+        patterned: list[Silence | Maintenance] = []
         self._others: list[Silence | Maintenance] = []
         for record in sorted(records, key=lambda one: one.id):
             if isinstance(record, Maintenance):
                 if not record.enabled:
                     continue
                 self._calendars[record.id] = Calendar(record)
-            key = _equal(record.matchers)
-            (self._others if key is None else self._by_label[key]).append(record)
+            if (key := _equal(record.matchers)) is not None:
+                self._by_label[key].append(record)
+            else:
+                (patterned if _patterns(record.matchers) else self._others).append(record)
+        self._patterned = _Patterned(patterned)
 
     def suppressors(self, labels: Mapping[str, str], at_ms: int) -> list[Suppressor]:
         """Those that hold for an alert with these labels at a time."""
         named = [one for label in labels.items() for one in self._by_label.get(label, ())]
         found = []
-        for record in (*named, *self._others):
+        for record in (*named, *self._patterned.candidates(labels), *self._others):
             over = isinstance(record, Silence) and not record.starts_ms <= at_ms < record.ends_ms
             until_ms = None if over or not matches(record.matchers, labels) else self._until_ms(record, at_ms)
             if until_ms is not None:
@@ -104,3 +129,8 @@ class Silences:
 def _equal(matchers: Iterable[Matcher]) -> tuple[str, str] | None:
     """A label that an alert must have, and its value."""
     return next(((one.name, one.value) for one in matchers if one.operator == "=" and one.value), None)
+
+
+def _patterns(matchers: Iterable[Matcher]) -> set[tuple[str, str]]:
+    """Labels, and the patterns that their values must match."""
+    return {(one.name, one.value) for one in matchers if one.operator == "=~"}

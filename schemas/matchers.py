@@ -1,7 +1,7 @@
 """Matchers, as Alertmanager writes them: which alerts a silence, a route or an inhibition is about."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +16,9 @@ Operator = Literal["=", "!=", "=~", "!~"]
 
 EXTERNAL = "external."
 """Begin of the ids of rules whose alerts other systems raise."""
+
+_MAX_BYTES = 1 << 20
+"""Of one pattern, once it is compiled."""
 
 _MATCHER = re.compile(
     r'\s*(?P<name>[^\s=!~"{},]{1,128})\s*(?P<operator>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",]*)\s*'
@@ -80,13 +83,47 @@ def parse_matcher(text: str) -> Matcher:
     return Matcher.model_validate({"name": match["name"], "operator": match["operator"], "value": value})
 
 
+class Patterns:
+    """Many patterns that are looked for together: a value is read once, not once for each.
+
+    Args:
+        texts: Of matchers, so that each of them is a pattern.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._sets = list(_sets(texts)) if texts else []
+
+    def of(self, value: str) -> list[str]:
+        """Those that a value matches as a whole."""
+        return [texts[place] for texts, together in self._sets for place in together.Match(value) or ()]
+
+
+def _sets(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], Any]]:
+    """All of them in one, or in halves of what does not fit into memory. One alone fits: it did in an eighth of it."""
+    together = re2.Set.FullMatchSet(_options(8 * _MAX_BYTES))
+    for text in texts:
+        together.Add(text)
+    try:
+        together.Compile()
+    except re2.error:
+        middle = len(texts) // 2
+        yield from _sets(texts[:middle])
+        yield from _sets(texts[middle:])
+    else:
+        yield texts, together
+
+
 @lru_cache(maxsize=4096)
 def _pattern(text: str) -> Any:
     """In linear time of the value, whatever the pattern is. Raises ValueError."""
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 20
     try:
-        return re2.compile(text, options)
+        return re2.compile(text, _options(_MAX_BYTES))
     except re2.error as error:
         raise ValueError(f"{text!r} is no pattern (RE2): {error}") from None
+
+
+def _options(max_bytes: int) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = max_bytes
+    return options

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from engine import silences as under_test
 from engine.silences import Calendar, Silences
 from schemas.control import Maintenance, Silence
-from schemas.matchers import parse_matcher
+from schemas.matchers import matches, parse_matcher
 
 LABELS = {"alertname": "cpu-busy", "source": "web-1", "severity": "critical"}
 HOUR_MS = 3_600_000
@@ -57,6 +59,32 @@ def test_every_silence_that_matches_is_named_whether_or_not_it_can_be_looked_up(
         ]
     )
     assert {one.id for one in silences.suppressors(LABELS, 0)} == {"silence/a", "silence/b", "silence/c"}
+
+
+PATTERNED = ['a=~"x|y"', 'a=~"x.*"', 'a=~"x?"', 'b=~".*y"', 'b=~"y.*"', 'c=~"|x"']
+MATCHERS = st.lists(st.sampled_from(["a=x", 'a=""', "a!=x", 'a!~"x"', "b!=y", *PATTERNED]), min_size=1, max_size=4)
+
+
+@given(
+    st.lists(MATCHERS, max_size=8),
+    st.dictionaries(st.sampled_from("abc"), st.sampled_from(["", "x", "y", "xy", "yx"])),
+)
+def test_silences_are_those_that_asking_each_of_them_gives(wanted: list[list[str]], labels: dict[str, str]) -> None:
+    every = [silence(*matchers, name=str(place)) for place, matchers in enumerate(wanted)]
+    found = [one.id for one in Silences(every).suppressors(labels, 0)]
+    assert sorted(found) == [one.id for one in every if matches(one.matchers, labels)]
+
+
+def test_of_many_silences_by_patterns_those_only_are_looked_at_whose_every_pattern_matches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silences = Silences(
+        silence('alertname=~"cpu-.*"', f'source=~"(web|db)-{place}"', name=str(place)) for place in range(1_000)
+    )
+    counting = Mock(side_effect=matches)
+    monkeypatch.setattr(under_test, "matches", counting)
+    assert [one.id for one in silences.suppressors(LABELS, 0)] == ["silence/1"]
+    assert counting.call_count == 1
 
 
 @pytest.mark.parametrize(("ends_ms", "matchers"), [(-1, ["a=b"]), (32 * 24 * HOUR_MS, ["a=b"]), (HOUR_MS, [])])

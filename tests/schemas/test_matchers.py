@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.matchers import Matcher, matches, parse_matcher
+from schemas.matchers import Matcher, Patterns, matches, parse_matcher
 
 LABELS = {"alertname": "cpu-busy", "source": "web-1", "severity": "critical"}
 
@@ -46,6 +46,24 @@ def test_what_is_no_matcher_is_refused_with_a_reason(text: str) -> None:
 
 def test_a_pattern_that_would_take_for_ever_elsewhere_takes_no_time() -> None:
     assert not parse_matcher('source=~"(a*)*(a*)*(a*)*b"').matches({"source": "a" * 256})
+
+
+VALUES = st.text("ab-\né", max_size=6)
+PATTERNS = st.lists(
+    st.sampled_from(["", "a", "^a$", "a|b", "a.*", ".*b", "(?s).*", "(?i)A+", "[^a]*", "é?b*", r"\ba\b.*", "(?m)^b$"]),
+    unique=True,
+)
+
+
+@given(PATTERNS, VALUES)
+def test_patterns_that_are_looked_for_together_are_found_as_each_alone(texts: list[str], value: str) -> None:
+    alone = [one for one in texts if Matcher(name="source", operator="=~", value=one).matches({"source": value})]
+    assert sorted(Patterns(texts).of(value)) == sorted(alone)
+
+
+def test_patterns_too_large_to_be_looked_for_together_are_all_found() -> None:
+    texts = [f"(?:(?:a|bc|def|g{place}){{100}}){{5}}|web-{place % 10}" for place in range(100)]
+    assert sorted(Patterns(texts).of("web-7")) == sorted(texts[7::10])
 
 
 @given(st.text(max_size=64), st.sampled_from(["=", "!="]))
