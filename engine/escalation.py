@@ -1,5 +1,6 @@
 """Who is told of an incident that nobody takes care of, and of its end. Ids follow from the incident and the step."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -37,17 +38,28 @@ class Escalation:
         afters = [step.after_ms for route in flat(root) for step in route.escalate]
         self._soonest_ms = min(afters, default=None)
         self._planned: set[str] = set()
-        self._told: dict[str, list[Notice]] = {}
-        """By incident what was told of it."""
+        self._told: dict[str, dict[str, Notice]] = {}
+        """By incident what was told of it and has no end yet, by ids."""
 
         self._taken: list[Taken] = []
 
     def known(self, notices: Iterable[Notice]) -> None:
-        """Notices that were planned before: their steps are noted, and not taken again; their ends are told."""
+        """Notices that were planned, in their order: their steps are noted and not taken again, their ends are told."""
         for notice in notices:
             self._planned.add(notice.id)
-            if _ESCALATES in notice.route and notice.status == "firing":
-                self._told.setdefault(notice.group["incident"], []).append(notice)
+            if not escalates(notice):
+                continue
+            told = self._told.setdefault(notice.group["incident"], {})
+            if notice.status == "firing":
+                told[notice.id] = notice
+                continue
+            for id_ in [one.id for one in told.values() if one.receiver == notice.receiver]:
+                del told[id_]
+
+    def failed(self, id_: str) -> None:
+        """A notice that its receiver did not take: who was not told needs no end."""
+        for told in self._told.values():
+            told.pop(id_, None)
 
     def due(
         self, incidents: Incidents, raised: Callable[[], Sequence[Transition]], at_ms: int, held_back: IsHeldBack
@@ -77,14 +89,29 @@ class Escalation:
         return planned
 
     def _ends(self, incidents: Incidents) -> Iterator[Planned]:
-        """Of incidents that were told and are over, or known no more, the ends, each once."""
-        for id_, notices in list(self._told.items()):
+        """Of incidents that were told and are over the ends. Those that are known no more have none."""
+        for id_ in list(self._told):
             incident = incidents.get(id_)
-            if incident is None or incident.status is Status.RESOLVED:
-                del self._told[id_]
-            if incident is not None and incident.status is Status.RESOLVED:
-                ends = (_end(one, incident) for one in notices)
-                yield from (Planned(notice=one) for one in ends if one.id not in self._planned)
+            if incident is not None and incident.status is Status.OPEN:
+                continue
+            told = self._told.pop(id_)
+            if incident is not None:
+                yield from self._ends_of(incident, told.values())
+
+    def _ends_of(self, incident: Incident, told: Iterable[Notice]) -> Iterator[Planned]:
+        """One for each receiver, however many steps told it, of the alerts whose ends it does not hear of anyway."""
+        by_receiver: defaultdict[str, list[Notice]] = defaultdict(list)
+        for notice in told:
+            by_receiver[notice.receiver].append(notice)
+        for receiver, notices in by_receiver.items():
+            every = {alert.alert: alert for notice in notices for alert in notice.alerts}
+            alerts = [one for one in every.values() if not self._tells(receiver, one)]
+            if alerts:
+                yield Planned(notice=_end(notices[0], alerts, incident))
+
+    def _tells(self, receiver: str, transition: Transition) -> bool:
+        """Whether a receiver is told of an alert and of its end by the routes."""
+        return any(route.receiver == receiver for route in routes_of(self._root, labels_of(transition)))
 
     def _of(self, incident: Incident, standing: Sequence[Transition], at_ms: int) -> list[Planned]:
         steps = {
@@ -111,6 +138,11 @@ class Escalation:
         return taken
 
 
+def escalates(notice: Notice) -> bool:
+    """Whether a notice is of an incident that nobody took care of, or of its end: its alerts may stand all the same."""
+    return _ESCALATES in notice.route and "incident" in notice.group
+
+
 def _begun_ms(incident: Incident) -> int:
     return incident.reopened_ms or incident.opened_ms
 
@@ -130,13 +162,11 @@ def _notice(
     )
 
 
-def _end(told: Notice, incident: Incident) -> Notice:
+def _end(told: Notice, standing: Sequence[Transition], incident: Incident) -> Notice:
     """That an incident is over, to whom a step told of it: the same alerts, as over as their incident."""
     by = f", {incident.resolved_by} resolved it" if incident.resolved_by else ""
     over = {"to_state": State.OK, "at_ms": incident.resolved_ms, "summary": f"over{by}: {incident.title}"}
-    alerts = [
-        one.model_copy(update={**over, "id": _over(one.id), "from_state": one.to_state}) for one in told.alerts
-    ]  # fmt: skip
+    alerts = [one.model_copy(update={**over, "id": _over(one.id), "from_state": one.to_state}) for one in standing]
     update = {"id": _over(told.id), "status": "resolved", "at_ms": incident.resolved_ms, "alerts": alerts}
     return told.model_copy(update={**update, "repeat": False, "why": []})
 

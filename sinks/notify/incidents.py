@@ -119,9 +119,11 @@ class IncidentLog:
                 Message(INCIDENTS.name, one.incident.id.encode(), one.model_dump_json().encode()) for one in events
             )
 
-    def known(self, notices: Iterable[Notice]) -> None:
-        """Notices that were planned: none of them is planned again."""
+    def known(self, notices: Iterable[Notice], failed: Iterable[str] = ()) -> None:
+        """Notices that were planned: none of them is planned again. Ids of those that their receivers did not take."""
         self._escalation.known(notices)
+        for id_ in failed:
+            self._escalation.failed(id_)
 
     def due(self, at_ms: int, held_back: Callable[[Transition, int], bool]) -> list[Planned]:
         """Notices of escalation that are due. Call `taken` once they are planned."""

@@ -13,7 +13,7 @@ from connect.offsets import end_offsets
 from connect.outbox import Message, Outbox
 from connect.reader import TopicReader
 from connect.telemetry import Figures
-from engine.escalation import Escalation
+from engine.escalation import Escalation, escalates
 from engine.incidents import Grouping
 from engine.notices import Notices
 from engine.routing import tree
@@ -126,10 +126,11 @@ class Turn:
         async with TopicReader(self._config.kafka, NOTIFICATIONS.name) as reader:
             past = await read_past(reader)
         self._metrics.unreadable.labels(NOTIFICATIONS.name).inc(past.unreadable)
-        self._incidents.known(one.notice for one in past.planned.values())
+        self._incidents.known((one.notice for one in past.planned.values()), past.failed)
         for planned in past.planned.values():
             self._notices.restore(planned)
-            self._external.restore(planned.notice.alerts)
+            if not escalates(planned.notice):
+                self._external.restore(planned.notice.alerts)
         self._stands = [standing_transition(state) for state in await read_standing(self._config.kafka)]
         for one in self._stands:
             if self._tells and not self._notices.knows(one.alert):
@@ -152,13 +153,12 @@ class Turn:
         await self._incidents.flush()
 
     async def _resume(self, past: Past) -> None:
-        known = {one.name for one, _ in self._receivers.values()}
         for planned in past.open():
-            if planned.notice.receiver in known:
+            if planned.notice.receiver in self._receivers:
                 await self._deliveries.add(planned.notice)
         for id_, failed in past.failed.items():
             original = past.planned.get(id_)
-            if failed.fallback is not None and failed.fallback in known and original is not None:
+            if failed.fallback is not None and failed.fallback in self._receivers and original is not None:
                 instead = fallback(original.notice, failed.fallback)
                 if instead.notice.id not in past.planned:
                     await self._send([instead])
@@ -245,15 +245,13 @@ class Turn:
             self._began = {alert: place for alert, place in self._began.items() if alert in waiting}
 
     def _wanted(self, planned: Sequence[Planned]) -> list[Planned]:
-        """Those that their receivers take: some hear of no ends."""
-        return [
-            one
-            for one in planned
-            if one.notice.status == "firing" or self._receivers[one.notice.receiver][0].send_resolved
-        ]
+        """Those that their receivers take: some hear of no ends, some are gone since they were told."""
+        hear_of_ends = {name for name, (settings, _) in self._receivers.items() if settings.send_resolved}
+        return [one for one in planned if one.notice.status == "firing" or one.notice.receiver in hear_of_ends]
 
     async def _send(self, planned: Sequence[Planned]) -> None:
         # Step 1
+        self._incidents.known(one.notice for one in planned)
         await self._outbox.deliver([_message(one.notice.id, one) for one in planned])
         # Step 2
         for one in planned:
@@ -261,7 +259,10 @@ class Turn:
 
     async def _ended(self, notice: Notice, end: Delivered | Failed) -> None:
         await self._outbox.deliver([_message(notice.id, end)])
-        if isinstance(end, Failed) and end.fallback is not None and end.fallback in self._receivers:
+        if not isinstance(end, Failed):
+            return
+        self._incidents.known([], [notice.id])
+        if end.fallback is not None and end.fallback in self._receivers:
             await self._send([fallback(notice, end.fallback)])
 
     async def _commit(self) -> None:

@@ -9,6 +9,7 @@ from engine.incidents import Grouping, Incidents
 from engine.routing import tree
 from schemas.alerts import Transition
 from schemas.incidents import Action, IncidentAction
+from schemas.notifications import Notice
 from schemas.routes import RouteSettings
 from tests.engine.alerting import changed
 
@@ -129,6 +130,79 @@ def test_an_end_that_was_planned_before_a_crash_is_not_told_again_and_one_that_w
         again = Desk(FIRES, changed("ok", 2_500))
         again.escalation.known(known)
         assert names(again.told(46)) == told
+
+
+@pytest.mark.parametrize(
+    ("steps", "ends"),
+    [
+        ([("15m", "lead"), ("30m", "lead")], ["lead"]),
+        # The route tells the team of the end of the alert.
+        ([("15m", "team"), ("30m", "lead")], ["lead"]),
+        ([("15m", "team")], []),
+    ],
+)
+def test_one_end_is_told_however_many_steps_told_of_the_incident_and_none_to_whom_routes_tell(
+    steps: list[tuple[str, str]], ends: list[str]
+) -> None:
+    escalate = [{"after": after, "receiver": receiver} for after, receiver in steps]
+    root = tree(RouteSettings.model_validate({"receiver": "team", "escalate": escalate}))
+    desk = Desk(FIRES, changed("firing", 30, rule="disk-full"), escalation=Escalation(root))
+    fired: list[Notice] = []
+    for minutes in (16, 31):
+        desk.told(minutes)
+        fired += desk.notices
+    assert len(fired) == len(steps)
+    desk.act(Action.RESOLVE, 40)
+    assert names(desk.told(41)) == ends
+    assert all(len({one.alert for one in notice.alerts}) == 2 for notice in desk.notices)
+
+    again = Escalation(root)
+    again.known(fired)
+    assert [one.notice for one in again.due(desk.incidents, list, 0, lambda _, __: False)] == desk.notices
+
+
+def test_an_end_that_was_told_before_a_crash_is_not_once_more_when_the_incident_is_over_again() -> None:
+    desk = Desk(FIRES)
+    desk.told(15)
+    before = desk.notices
+    (opened,) = desk.incidents.open()
+    desk.act(Action.RESOLVE, 20)
+    desk.told(21)
+    before += desk.notices
+    at_ms = OPENED_MS + 22 * MINUTE_MS
+    asked = {"incident": opened.id, "at_ms": at_ms, "by": "ada"}
+    for id_, action in (("a" * 32, Action.REOPEN), ("b" * 32, Action.RESOLVE)):
+        desk.incidents.act(IncidentAction.model_validate({**asked, "id": id_, "action": action}))
+
+    desk.escalation = Escalation(ROOT)
+    desk.escalation.known(before)
+    assert desk.told(25) == []
+
+
+def test_who_did_not_take_the_notice_needs_no_end_and_who_was_told_instead_has_one() -> None:
+    desk = Desk(FIRES)
+    desk.told(31)
+    lead, boss = desk.notices
+    desk.escalation.failed(lead.id)
+    desk.escalation.known([lead.model_copy(update={"id": "0" * 32, "receiver": "instead"})])
+    desk.incidents.take(changed("ok", 2_500))
+    assert names(desk.told(45)) == [boss.receiver, "instead"]
+
+
+def test_notices_of_alerts_alone_have_no_end_here() -> None:
+    desk = Desk(FIRES)
+    desk.told(15)
+    (lead,) = desk.notices
+    desk.escalation.known(
+        [
+            lead.model_copy(
+                update={"id": "0" * 32, "receiver": "a", "route": '{source="a escalate 15m"}', "group": {}}
+            ),
+            lead.model_copy(update={"id": "1" * 32, "receiver": "b", "route": ""}),
+        ]
+    )
+    desk.incidents.take(changed("ok", 2_500))
+    assert names(desk.told(45)) == ["lead"]
 
 
 def test_who_resolved_an_incident_is_said_and_one_that_is_forgotten_has_no_end() -> None:

@@ -134,21 +134,21 @@ async def emit(kafka: KafkaConfig, *transitions: Transition) -> None:
         await client.stop()
 
 
-async def planned(kafka: KafkaConfig) -> list[dict[str, Any]]:
-    """Everything on `notifications`."""
+async def records_of(kafka: KafkaConfig, topic: str) -> list[dict[str, Any]]:
+    """Everything on a topic."""
     found = []
-    async with TopicReader(kafka, NOTIFICATIONS.name) as reader:
+    async with TopicReader(kafka, topic) as reader:
         while not reader.caught_up():
             for chunk in await reader.read(timeout_s=0.25):
                 found += [json.loads(record.value or b"") for record in chunk.records]
     return found
 
 
+async def planned(kafka: KafkaConfig) -> list[dict[str, Any]]:
+    """Everything on `notifications`."""
+    return await records_of(kafka, NOTIFICATIONS.name)
+
+
 async def events_of(kafka: KafkaConfig) -> list[dict[str, Any]]:
     """What became of incidents, in order; again what was written down again."""
-    found = []
-    async with TopicReader(kafka, INCIDENTS.name) as reader:
-        while not reader.caught_up():
-            for chunk in await reader.read(timeout_s=0.25):
-                found += [json.loads(record.value or b"") for record in chunk.records]
-    return [one for one in found if one["type"] == "event"]
+    return [one for one in await records_of(kafka, INCIDENTS.name) if one["type"] == "event"]

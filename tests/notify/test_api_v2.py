@@ -14,13 +14,16 @@ from urllib.request import Request, urlopen
 import pytest
 
 from connect.admin import create_topics
+from connect.clock import now_ms
 from connect.config import KafkaConfig
 from engine.external_alerts import ExternalAlerts
-from schemas.topics import TOPICS
+from schemas.incidents import IncidentAction
+from schemas.topics import ALERTS, TOPICS
 from sinks.notify.api_v2 import ApiV2
 from tests.agents.pipeline import eventually
-from tests.notify.process import Process, Taken, notifiers, receiver, routes
+from tests.notify.process import Process, Taken, events_of, notifiers, receiver, records_of, routes
 from tests.ports import free_ports
+from watchkeeper.responses import ask, new_id
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -28,12 +31,13 @@ QUICK = {"receiver": "team", "group_by": ["alertname"], "group_wait": "0s", "gro
 
 
 @asynccontextmanager
-async def serving(kafka: KafkaConfig, folder: Path) -> AsyncIterator[tuple[Taken, int, Any]]:
+async def serving(kafka: KafkaConfig, folder: Path, **route: Any) -> AsyncIterator[tuple[Taken, int, Any]]:
     """A notifier that serves: what its receiver is given, its port, and what starts another."""
     await create_topics(kafka, TOPICS)
     port = free_ports()
     async with receiver() as (taken, url):
-        with notifiers(kafka, folder, routes(folder / "notify.yaml", {"team": url}, QUICK)) as start:
+        file = routes(folder / "notify.yaml", {"team": url, "lead": url}, {**QUICK, **route})
+        with notifiers(kafka, folder, file) as start:
 
             async def begin() -> Process:
                 process: Process = start(WATCHKEEPER_NOTIFY_API_PORT=str(port))
@@ -116,6 +120,24 @@ async def test_amtool_raises_lists_silences_and_expires(kafka: KafkaConfig, tmp_
         await amtool(port, "silence", "expire", silence)
         assert (await amtool(port, "silence", "query", "-q")).split() == []
         await eventually("it is told", lambda: _has(taken, 2))
+
+
+async def test_an_alert_whose_incident_was_resolved_by_hand_still_stands_for_those_who_post_it(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    body = json.dumps([{"labels": {"alertname": "Loud", "instance": "b"}}]).encode()
+    async with serving(kafka, tmp_path, escalate=[{"after": "1s", "receiver": "lead"}]) as (taken, port, begin):
+        notifier = await begin()
+        assert await asyncio.to_thread(_status, port, "POST", "alerts", {}, body) == 200
+        await eventually("both are told", lambda: _has(taken, 2))
+        (opened, *_) = await events_of(kafka)
+        asked = {"incident": opened["incident"]["id"], "action": "resolve", "at_ms": now_ms(), "by": "ada"}
+        assert await ask(kafka, IncidentAction.model_validate({"id": new_id(), **asked}), within_s=20)
+        await eventually("the lead is told of the end", lambda: _has(taken, 3))
+        notifier.kill()
+        await begin()
+        assert await asyncio.to_thread(_status, port, "POST", "alerts", {}, body) == 200
+        assert [one["to_state"] for one in await records_of(kafka, ALERTS.name)] == ["firing"]
 
 
 @pytest.mark.parametrize(

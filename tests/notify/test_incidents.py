@@ -84,6 +84,53 @@ async def test_nobody_takes_care_and_the_next_one_is_told_once_whatever_happens(
     assert [one["receiver"] for one in told].count("lead") == 3
 
 
+async def test_who_was_told_and_is_no_receiver_any_more_keeps_nobody_from_being_told(
+    kafka: KafkaConfig, tmp_path: Path
+) -> None:
+    await create_topics(kafka, TOPICS)
+    escalates = {**QUICK, "escalate": [{"after": "1s", "receiver": "lead"}]}
+    async with receiver() as (team, url), receiver() as (lead, other):
+        file = routes(tmp_path / "notify.yaml", {"team": url, "lead": other}, escalates)
+        with notifiers(kafka, tmp_path, file) as start:
+            first = start()
+            await emit(kafka, changed("firing", 20))
+            await eventually("the lead is told", lambda: _told(lead.transitions, ["web-1 firing"]))
+            first.kill()
+            routes(tmp_path / "notify.yaml", {"team": url}, QUICK)
+            start()
+            await emit(kafka, changed("ok", 90))
+            await eventually("the team is told", lambda: _told(team.transitions, ["web-1 firing", "web-1 ok"]))
+    assert lead.transitions == ["web-1 firing"]
+
+
+async def test_who_is_told_instead_is_told_of_the_end_too_once(kafka: KafkaConfig, tmp_path: Path) -> None:
+    await create_topics(kafka, TOPICS)
+    escalates = {**QUICK, "escalate": [{"after": "1s", "receiver": "lead"}]}
+    async with receiver() as (_, url), receiver() as (lead, refusing), receiver() as (boss, other):
+        lead.status = 404
+        urls = {"team": url, "lead": refusing, "boss": other}
+        file = routes(tmp_path / "notify.yaml", urls, escalates, lead={"fallback": "boss"})
+        with notifiers(kafka, tmp_path, file) as start:
+            first = start()
+            await emit(kafka, changed("firing", 20))
+            await eventually("the boss is told", lambda: _told(boss.transitions, ["web-1 firing"]))
+            lead.status = 200
+            # One end is told by the notifier that told of the incident, one by its successor.
+            await emit(kafka, changed("ok", 90))
+            await eventually("the boss is told", lambda: _told(boss.transitions, ["web-1 firing", "web-1 ok"]))
+            lead.status = 404
+            await emit(kafka, changed("firing", 20, source="web-2"))
+            await eventually("the boss is told", lambda: _told(boss.transitions[2:], ["web-2 firing"]))
+            first.kill()
+            lead.status = 200
+            start()
+            await emit(kafka, changed("ok", 90, source="web-2"))
+            await eventually("the boss is told", lambda: _told(boss.transitions[3:], ["web-2 ok"]))
+        told = [one["notice"] for one in await planned(kafka) if one["type"] == "planned"]
+    assert [one["receiver"] for one in told if one["status"] == "resolved"].count("boss") == 2
+    assert lead.transitions == []
+
+
 async def test_what_is_snoozed_is_not_told_until_then(kafka: KafkaConfig, tmp_path: Path) -> None:
     await create_topics(kafka, TOPICS)
     async with receiver() as (taken, url):
