@@ -1,14 +1,16 @@
 """What rules would have said of the past: rollups of ClickHouse through the state machine of the evaluator."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from connect.clickhouse import Store
 from engine.backtest import Backtest
 from engine.bounds import columns_of, is_skippable
 from engine.evaluator import EvaluatorConfig
-from engine.grids import Span
+from engine.grids import Grid, Span
 from engine.history import look_back_ms, of_file, warm_up_ms
 from engine.parts import VersionedRule
 from engine.rules import metrics_of
@@ -105,23 +107,49 @@ def _further(tell: Tell, before: float, done: float) -> None:
 
 
 def skipping(rule: Rule, about: Past, tell: Tell) -> Iterator[Transition]:
-    """One rule, with skipping."""
+    """One rule, with skipping. While a stretch is played the next one is read."""
     tier = tier_of(rule, about.tier)
     playing = Skipping(VersionedRule(0, rule), tier.window_ms)
-    rollups = PastRollups(about.store, about.stretches[0][0], about.to_ms) if about.stretches else None
-    done, back, window_ms = 0, playing.look_back(), tier.window_ms
-    for place, (begin_ms, end_ms) in enumerate(about.stretches):
-        assert rollups is not None
-        series = max(1, *(rollups.series(metric) for metric in metrics_read(playing.rule)))
-        step_ms = min(1440, max(60, MAX_CELLS // series)) * window_ms
-        for from_ms in range(begin_ms, end_ms, step_ms):
-            to_ms = min(from_ms + step_ms, end_ms)
-            span = Span(from_ms - back * window_ms, back + (to_ms - from_ms) // window_ms, window_ms)
-            columns = columns_of(playing.rule)
-            grids = {metric: rollups.grid(tier, metric, span, columns) for metric in metrics_read(playing.rule)}
-            yield from playing.play(grids, back, unseen=place > 0 and from_ms == begin_ms)
-            done += to_ms - from_ms
+    if not about.stretches:
+        return
+    rollups = PastRollups(about.store, about.stretches[0][0], about.to_ms)
+    metrics, columns, back = metrics_read(playing.rule), columns_of(playing.rule), playing.look_back()
+    series = max(1, *(rollups.series(metric) for metric in metrics))
+    parts = list(_parts(about, tier, min(1440, max(60, MAX_CELLS // series))))
+
+    def read(part: _Part) -> dict[str, Grid]:
+        span = Span(part.from_ms - back * tier.window_ms, back + part.windows, tier.window_ms)
+        return {metric: rollups.grid(tier, metric, span, columns) for metric in metrics}
+
+    done = 0
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(read, parts[0])
+        for place, part in enumerate(parts):
+            grids = coming.result()
+            if place + 1 < len(parts):
+                coming = ahead.submit(read, parts[place + 1])
+            yield from playing.play(grids, back, unseen=part.unseen)
+            done += part.windows * tier.window_ms
             tell(done)
+
+
+class _Part(NamedTuple):
+    """Windows that are looked at together.
+
+    Attributes:
+        unseen: What happened before them is not known.
+    """
+
+    from_ms: int
+    windows: int
+    unseen: bool
+
+
+def _parts(about: Past, tier: Tier, most: int) -> Iterator[_Part]:
+    for place, (begin_ms, end_ms) in enumerate(about.stretches):
+        for from_ms in range(begin_ms, end_ms, most * tier.window_ms):
+            windows = min(most, (end_ms - from_ms) // tier.window_ms)
+            yield _Part(from_ms, windows, unseen=place > 0 and from_ms == begin_ms)
 
 
 def stepping(rules: Sequence[Rule], about: Past, tell: Tell) -> Iterator[Transition]:
