@@ -21,7 +21,7 @@ from schemas.rule_base import WINDOW_MS
 from schemas.rules import RatioRule
 from schemas.samples import Kind
 from schemas.series import series_of
-from sinks.clickhouse.explanations import BEFORE_MS, blamed
+from sinks.clickhouse.blame import BEFORE_MS, blamed
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.rollups import COLUMNS
 from sinks.clickhouse.tiers import MINUTES, recompute
@@ -38,7 +38,7 @@ RULE = RatioRule(
 )
 OUTCOMES = ("error", "ok")
 
-HOW = """`sinks/clickhouse/explanations.py:blamed` is asked which dimensions are to blame for an alert of a rule on the
+HOW = """`sinks/clickhouse/blame.py:blamed` is asked which dimensions are to blame for an alert of a rule on the
 part of failed requests, {faults} times. There are {names} with {values} values each, so 1,000 combinations, with uneven
 traffic, {requests} requests in each window, an hour before the fault and a minute of it: {rows:,} rows in an embedded
 ClickHouse. 1 % of requests fail; in one combination of one to three dimensions, chosen at random among those in which

@@ -1,56 +1,18 @@
 """Why an alert stands: which parts of its data are to blame, what it was like before, and how to look at it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from connect.clickhouse import Store
-from engine.contributions import MAX_LEAVES, Contribution, Leaf, contributions
+from engine.contributions import Contribution
 from engine.history import timeline
 from schemas.alerts import Transition
 from schemas.rule_base import WINDOW_MS
-from schemas.rules import ChangeRule, OfMetric, RatioRule, Rule, ThresholdRule
+from schemas.rules import OfMetric, Rule
 from sinks.clickhouse import history
-
-BEFORE_MS = 3_600_000
-"""What is expected is told by so long before the episode began."""
+from sinks.clickhouse.blame import BEFORE_MS, Blamable, blamed
 
 PAST_MS = 30 * 86_400_000
-_SURE = 20.0
-"""What happened somewhere counts for its own part of failures beside this much that failed as the whole did."""
-
-_LEVELS = frozenset({"avg", "min", "max", "last", "p50", "p90", "p95", "p99"})
-"""Aggregates that are a level: an amount of it is the level times how many values there were."""
-
-_HELD = "arrayAll((name, value) -> labels[name] = value, {{{0}names:Array(String)}}, {{{0}values:Array(String)}})"
-_SPAN = (
-    "metric IN ({{metric:String}}, {{total:String}})"
-    " AND window_start >= fromUnixTimestamp64Milli({{{0}from_ms:Int64}}, 'UTC')"
-    " AND window_start < fromUnixTimestamp64Milli({{{0}to_ms:Int64}}, 'UTC')"
-)
-_SERIES = """
-SELECT metric, toString(source) AS source, any(dimensions) AS dimensions, {now} AS now,
-    toFloat64(sum(AMOUNT)) AS amount, toFloat64(sum(WHOLE)) AS whole
-FROM watchkeeper.{view} WHERE {span} GROUP BY metric, source, series
-"""
-# Series by series first: what is done with their dimensions is done once for each of them.
-_LEAVES = f"""
-WITH mapUpdate(CAST(dimensions, 'Map(String, String)'), map('source', source)) AS labels,
-    metric = {{metric:String}} AND {_HELD.format("bad_")} AS counts, metric = {{total:String}} AS belongs
-SELECT
-    mapFilter((name, value) -> NOT has({{bad_names:Array(String)}}, name), labels) AS leaf,
-    sumIf(amount, counts AND now) AS happened, sumIf(whole, belongs AND now),
-    sumIf(amount, counts AND NOT now) AS before, sumIf(whole, belongs AND NOT now)
-FROM
-(
-    {_SERIES.format(now="true", view="metrics_10s", span=_SPAN.format("now_"))}
-    UNION ALL
-    {_SERIES.format(now="false", view="metrics_1m", span=_SPAN.format("before_"))}
-)
-WHERE {_HELD.format("")}
-GROUP BY leaf
-ORDER BY happened + before DESC
-LIMIT {{limit:UInt32}}
-"""  # noqa: S608  (put together from constants)
 _EPISODES = """
 SELECT toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(assumeNotNull(resolved_at)), severity
 FROM watchkeeper.monitoring_alerts
@@ -73,9 +35,6 @@ WHERE event IN {events:Array(String)} AND ({service:String} = '' OR service = {s
 ORDER BY timestamp DESC
 LIMIT 5
 """
-
-Blamable = ThresholdRule | RatioRule | ChangeRule
-"""Kinds whose value is made of what happened in parts."""
 
 
 class Episode(NamedTuple):
@@ -102,7 +61,7 @@ class Explanation(NamedTuple):
     Attributes:
         transition: The one that is explained: the last that raised it.
         rule: As it was in force then; None: it is not known.
-        blamed: What is most unlike the hour before, the most telling first; empty where nothing is.
+        blamed: What is most unlike what was to be expected, the most telling first; empty where nothing is.
         changes: What somebody changed from an hour before the episode on, the newest first: of the alert's service if
             it has one.
         past: Earlier episodes of the last 30 days, the newest first.
@@ -132,39 +91,11 @@ def explain(store: Store, transition: Transition) -> Explanation:
     return Explanation(
         transition=transition,
         rule=rule,
-        blamed=blamed(store, rule, transition) if isinstance(rule, ThresholdRule | RatioRule | ChangeRule) else [],
+        blamed=blamed(store, rule, transition) if isinstance(rule, Blamable) else [],
         changes=changes(store, rule, transition),
         past=[Episode(*row) for row in past],
         query=query(transition, rule, parts),
     )
-
-
-def blamed(store: Store, rule: Blamable, transition: Transition) -> list[Contribution]:
-    """What of the alert's data is most unlike the hour before its episode. Raises as `explain`."""
-    amount, whole = _measured(rule)
-    bad = dict(rule.bad) if isinstance(rule, RatioRule) else {}
-    where = {**rule.where, **{name: value for name, value in transition.entity.items() if value}}
-    # Whole minutes.
-    before_ms = (transition.episode_ms - rule.over_ms - BEFORE_MS) // 60_000 * 60_000
-    rows = store.rows(
-        _LEAVES.replace("AMOUNT", amount).replace("WHOLE", whole or "0"),
-        {
-            "metric": rule.metric,
-            "total": rule.total if isinstance(rule, RatioRule) else rule.metric,
-            **{"names": list(where), "values": list(where.values())},
-            **{"bad_names": list(bad), "bad_values": list(bad.values())},
-            **{"now_from_ms": transition.at_ms - rule.over_ms, "now_to_ms": transition.at_ms},
-            **{"before_from_ms": before_ms, "before_to_ms": before_ms + BEFORE_MS},
-            "limit": MAX_LEAVES,
-        },
-    )
-    names = sorted({name for labels, *_ in rows for name in labels})
-    expected = _parts(rows) if whole else [before * rule.over_ms / BEFORE_MS for _, _, _, before, _ in rows]
-    leaves = [
-        Leaf([row[0].get(name, "") for name in names], max(row[1], 0.0), max(amount, 0.0))
-        for row, amount in zip(rows, expected, strict=True)
-    ]
-    return contributions(names, leaves, direction=rule.direction)
 
 
 def changes(store: Store, rule: Rule | None, transition: Transition) -> list[Change]:
@@ -173,24 +104,6 @@ def changes(store: Store, rule: Rule | None, transition: Transition) -> list[Cha
     service = transition.entity.get("service") or where.get("service", "")
     span = {"from_ms": transition.episode_ms - BEFORE_MS, "to_ms": transition.at_ms}
     return [Change(*row) for row in store.rows(_CHANGES, {"events": list(CHANGES), "service": service, **span})]
-
-
-def _measured(rule: Blamable) -> tuple[str, str]:
-    """What of a row is added up, and what it is a part of; nothing where the time that passed tells what to expect."""
-    if isinstance(rule, RatioRule):
-        return "ifNull(increase, sum)", "ifNull(increase, sum)"
-    if rule.aggregate in _LEVELS:
-        return f"ifNull({rule.aggregate}, avg) * n", "n"
-    return ("n" if rule.aggregate == "count" else "ifNull(increase, sum)"), ""
-
-
-def _parts(rows: Sequence[Sequence[Any]]) -> list[float]:
-    """What is expected of each leaf: its own part or level of before, as far as enough is known of it."""
-    whole = sum(before_whole for *_, before_whole in rows)
-    usual = sum(before for *_, before, _ in rows) / whole if whole else 0.0
-    return [
-        now_whole * (before + _SURE * usual) / (before_whole + _SURE) for _, _, now_whole, before, before_whole in rows
-    ]
 
 
 def query(transition: Transition, rule: Rule | None, parts: Sequence[OfMetric] = ()) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,19 @@ import pytest
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig
 from engine.alerts import alert_id
-from schemas.alerts import Outcome, Severity, State, Transition
+from schemas.alerts import BUCKET_MS, Outcome, Severity, State, Transition
+from schemas.anomaly import DAY_MS, AnomalyRule
+from schemas.burn_rate import BurnRateRule
 from schemas.control import RuleApplied, RuleControl
 from schemas.errors import BadSettings
 from schemas.rollup_wire import Row
-from schemas.rules import RatioRule, Rule, ThresholdRule
+from schemas.rule_base import HOUR_MS
+from schemas.rules import AbsenceRule, RatioRule, Rule, ThresholdRule
 from schemas.rules_of_rules import CompositeRule
 from schemas.samples import Kind
 from schemas.series import series_of
-from sinks.clickhouse.explanations import Episode, blamed, explain, query
+from sinks.clickhouse.blame import blamed
+from sinks.clickhouse.explanations import Episode, Explanation, explain, query
 from sinks.clickhouse.history import newest_raise
 from sinks.clickhouse.rows import Insertable
 from sinks.clickhouse.tables import tables
@@ -27,7 +31,7 @@ from sinks.clickhouse.tiers import MINUTES, recompute
 from tests.sinks.rollups import BASE_MS, Placed
 from tests.sinks.rollups import insert as insert_rows
 from tests.sinks.stored import insert, messages
-from watchkeeper.commands.explain import run
+from watchkeeper.commands.explain import lines, run
 from watchkeeper.sources import Nested
 
 MINUTE_MS = 60_000
@@ -36,6 +40,17 @@ RATIO = RatioRule(
     id="requests-failing", metric="http.server.requests", bad={"outcome": "error"}, group_by=("service",), critical=0.05
 )
 SLOW = ThresholdRule(id="slow", metric="http.server.duration", aggregate="avg", critical=0.5)
+BURN = BurnRateRule(
+    id="budget-burns",
+    kind="burn_rate",
+    metric="http.server.requests",
+    bad={"outcome": "error"},
+    group_by=("service",),
+    objective=0.98,
+)
+UNUSUAL = AnomalyRule(
+    id="unusual", kind="anomaly", metric="http.server.duration", over_ms=BUCKET_MS, group_by=("service",), seasons="day"
+)
 BUSY = ThresholdRule(id="busy", metric="http.server.requests", aggregate="rate", critical=100)
 
 
@@ -124,6 +139,75 @@ def test_of_a_level_that_part_is_blamed_that_rose(cleared: Store) -> None:
     assert [one.dimensions for one in found] == [{"route": "/cart"}]
 
 
+def test_of_a_burn_rate_that_part_is_blamed_that_fails_more_than_the_objective_allows(cleared: Store) -> None:
+    # As before, for long: the hour before tells nothing.
+    made = [
+        requests(minute, route=route, region=region, failed=40 if (route, region) == ("/pay", "eu") else 2)
+        for minute, route, region in product(range(41), ("/pay", "/cart"), ("eu", "us"))
+    ]
+    put(cleared, chain.from_iterable(made))
+    found = blamed(cleared, BURN, transition(BURN, threshold=14.4))
+    assert [one.dimensions for one in found] == [{"region": "eu", "route": "/pay"}]
+    assert found[0].now == 5 * 40
+    assert found[0].expected == pytest.approx(5 * 2)
+
+
+@pytest.mark.parametrize(("factor", "route"), [(14.4, "/pay"), (6.0, "/cart")])
+def test_of_a_burn_rate_the_short_window_of_its_speed_is_looked_at(cleared: Store, factor: float, route: str) -> None:
+    struck = {"/cart": (60, range(15, 30)), "/pay": (40, range(36, 41)), "/help": (2, range(41))}
+    made = [
+        requests(minute, route=name, region="eu", failed=failed if minute in when else 0)
+        for minute, (name, (failed, when)) in product(range(41), struck.items())
+    ]
+    put(cleared, chain.from_iterable(made))
+    assert blamed(cleared, BURN, transition(BURN, threshold=factor))[0].dimensions == {"route": route}
+
+
+def durations(levels: dict[str, float], at_ms: int) -> Iterable[Placed]:
+    """Five minutes up to a time."""
+    for start_ms, (route, level) in product(range(at_ms - 5 * MINUTE_MS, at_ms, MINUTE_MS), levels.items()):
+        about = {"service": "shop", "route": route}
+        yield row(UNUSUAL.metric, start_ms, about, n=10, total=level * 10, kind=Kind.GAUGE)
+
+
+ANOMALY_MS = FAULT_MS - FAULT_MS % BUCKET_MS
+USUAL = {"/pay": 0.1, "/cart": 2.0, "/help": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("now", "side", "route"),
+    [
+        ({"/pay": 1.0}, "both", "/pay"),
+        ({"/help": 0.05}, "both", "/help"),
+        ({"/pay": 3.0, "/cart": 0.2}, "above", "/pay"),
+        ({"/pay": 1.0, "/cart": 0.2}, "below", "/cart"),
+    ],
+)
+@pytest.mark.parametrize(("seasons", "days"), [("day", (1, 2, 3)), ("week", (7, 14))])
+def test_of_an_anomaly_that_part_is_blamed_that_is_not_as_at_the_same_time_before(
+    cleared: Store, now: dict[str, float], side: str, route: str, seasons: str, days: tuple[int, ...]
+) -> None:
+    rule = UNUSUAL.model_copy(update={"side": side, "seasons": seasons})
+    for ago_ms in (day * DAY_MS for day in days):
+        insert_rows(cleared, list(durations(USUAL, ANOMALY_MS - ago_ms)))
+        recompute(cleared, MINUTES, ANOMALY_MS - ago_ms - HOUR_MS, ANOMALY_MS - ago_ms)
+    # The hour before is another one, as each day.
+    put(cleared, durations(dict.fromkeys(USUAL, 0.1), ANOMALY_MS - 20 * MINUTE_MS))
+    put(cleared, durations({**USUAL, **now}, ANOMALY_MS))
+    found = blamed(cleared, rule, transition(rule, ANOMALY_MS, episode_ms=ANOMALY_MS))
+    assert [one.dimensions for one in found] == [{"route": route}]
+
+
+def test_an_anomaly_of_days_is_held_against_the_days_before_it_began(cleared: Store) -> None:
+    for days in range(5):
+        levels = {**USUAL, "/pay": 1.0} if days < 2 else USUAL
+        insert_rows(cleared, list(durations(levels, ANOMALY_MS - days * DAY_MS)))
+        recompute(cleared, MINUTES, ANOMALY_MS - days * DAY_MS - HOUR_MS, ANOMALY_MS - days * DAY_MS)
+    found = blamed(cleared, UNUSUAL, transition(UNUSUAL, ANOMALY_MS, episode_ms=ANOMALY_MS - 30 * HOUR_MS))
+    assert found[0].dimensions == {"route": "/pay"}
+    assert found[0].expected == pytest.approx(0.1 * 50, rel=0.1)
+
+
 def test_other_entities_are_not_to_blame(cleared: Store) -> None:
     put(cleared, hour(pay_eu_fails=60))
     mail = row(RATIO.metric, FAULT_MS, {"service": "mail", "outcome": "error"}, n=1, total=9e6, kind=Kind.DELTA)
@@ -195,3 +279,21 @@ def test_the_command_says_it_in_a_few_lines(
     assert json.loads(capsys.readouterr().out)["blamed"][0]["dimensions"] == {"region": "eu", "route": "/pay"}
     with pytest.raises(BadSettings, match="no alert was raised that is called nobody"):
         run("nobody", reached, None, as_json=False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (RATIO, "  to blame  nothing stands out from the hour before"),
+        (BURN, "  to blame  nothing stands out from what the objective allows"),
+        (UNUSUAL, "  to blame  nothing stands out from the same time of the days before"),
+        (
+            UNUSUAL.model_copy(update={"seasons": "week"}),
+            "  to blame  nothing stands out from the same time of the weeks before",
+        ),
+        (AbsenceRule(id="silent", kind="absence", metric=SLOW.metric, after_ms=MINUTE_MS), None),
+    ],
+)
+def test_it_says_what_the_data_were_held_against_and_nothing_of_an_absence(rule: Rule, said: str | None) -> None:
+    explanation = Explanation(transition(rule), rule, blamed=[], changes=[], past=[], query="SELECT 1")
+    assert [line for line in lines(explanation) if "to blame" in line] == ([said] if said else [])

@@ -9,6 +9,7 @@ from connect.clickhouse import Store
 from engine.contributions import Contribution
 from engine.wording import condition
 from schemas.errors import BadSettings
+from sinks.clickhouse.blame import Blamable, beside
 from sinks.clickhouse.explanations import Change, Explanation, explain
 from sinks.clickhouse.history import newest_raise
 from watchkeeper import addresses
@@ -49,7 +50,8 @@ def lines(explanation: Explanation) -> Iterator[str]:
             yield f"  to do     {rule.description}"
     yield f"  before    {_past(explanation)}"
     yield from (f"  changed   {_changed(change)} at {moment(change.at_ms)}" for change in explanation.changes)
-    yield "  to blame  " + ("nothing stands out from the hour before" if not explanation.blamed else "")
+    if isinstance(rule, Blamable):
+        yield "  to blame  " + (f"nothing stands out from {beside(rule)}" if not explanation.blamed else "")
     for one in explanation.blamed:
         yield f"    {_bar(one.share)} {one.share:4.0%}  {_where(one)}: {one.now:.6g}, {one.expected:.6g} expected"
     yield f"  query     watchkeeper query {json.dumps(explanation.query, ensure_ascii=False)}"
