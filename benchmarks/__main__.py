@@ -1,7 +1,7 @@
 """`python -m benchmarks`: measures everything, prints each figure, and writes `docs/benchmarks.md` and `.json`.
 
-`python -m benchmarks rollup latency` measures some of it and writes nothing; so do smaller numbers. `nab` needs the
-folder of the Numenta Anomaly Benchmark, and is left out without one.
+`python -m benchmarks rollup latency` measures some of it and writes their sections. With smaller numbers, or with
+`--no-write`, nothing is written. `nab` needs the folder of the Numenta Anomaly Benchmark, and is left out without one.
 """
 
 import argparse
@@ -55,13 +55,13 @@ def main() -> int:
     options = Options(**{field.name: getattr(asked, field.name) for field in fields(Options)})
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    sections = []
+    sections = {}
     with Progress(*columns, console=console, transient=True) as progress:
         for name in asked.which or [one for one in BENCHMARKS if one != "nab" or options.folder]:
-            sections.append(BENCHMARKS[name](options, progress))
-            _show(sections[-1])
-    if asked.write and not asked.which and replace(options, folder="") == Options():
-        page.write(sections)
+            sections[name] = BENCHMARKS[name](options, progress)
+            _show(sections[name])
+    if asked.write and replace(options, folder="") == Options():
+        page.write(sections, BENCHMARKS)
         print(f"Written: {page.PAGE.relative_to(ROOT)}, {page.DATA.relative_to(ROOT)}")
     return 0
 

@@ -41,7 +41,7 @@ class Options:
     collections: int = 60
     faults: int = 200
     days_past: float = 30.0
-    breaches: int = 450
+    breaches: int = 470
     scenarios: int = 1_000
     quiet_days: float = 30.0
     folder: str = ""

@@ -1,4 +1,4 @@
-"""Writes `docs/benchmarks.md` and `docs/benchmarks.json` from what one run measured."""
+"""Writes `docs/benchmarks.md` and `docs/benchmarks.json` from what was measured."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.figures import Figure, Section, Table
+from benchmarks.figures import Figure, Section
 from benchmarks.options import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -19,16 +19,47 @@ DATA = ROOT / "docs" / "benchmarks.json"
 
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench`, from one run of it and nothing else; `docs/benchmarks.json` holds the figures for programs.
+Written by `make bench`, each section from one run of its benchmark and nothing else; `docs/benchmarks.json` holds the
+figures for programs. `make bench ARGS="pages explain"` measures some anew.
 """
 _MET = {None: "", True: "yes", False: "no"}
 
+Kept = Mapping[str, Mapping[str, Any]]
+"""What stands in `docs/benchmarks.json`: of each benchmark by name its section, and when and where it was measured."""
 
-def write(sections: Sequence[Section]) -> None:
-    """Replaces both documents."""
-    figures = data(figure for section in sections for figure in section.figures)
-    DATA.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(text(sections, figures), encoding="utf-8")
+
+def kept() -> dict[str, Any]:
+    """What was measured last."""
+    return dict(json.loads(DATA.read_text(encoding="utf-8"))) if DATA.exists() else {}
+
+
+def figures(sections: Kept) -> list[dict[str, Any]]:
+    """All figures of all sections."""
+    return [figure for section in sections.values() for figure in section["figures"]]
+
+
+def write(sections: Mapping[str, Section], order: Iterable[str]) -> None:
+    """Replaces these sections in both documents.
+
+    Args:
+        sections: By the names of their benchmarks.
+        order: Names of all benchmarks, as the page has them.
+    """
+    known = kept() | {name: _kept(section) for name, section in sections.items()}
+    ordered = {name: known[name] for name in order if name in known}
+    DATA.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(text(ordered), encoding="utf-8")
+
+
+def _kept(section: Section) -> dict[str, Any]:
+    tables = [{"title": one.title, "headings": list(one.headings), "rows": list(one.rows)} for one in section.tables]
+    return {
+        "title": section.title,
+        "measured": _machine(),
+        "how": section.how,
+        "figures": data(section.figures),
+        "tables": tables,
+    }
 
 
 def data(figures: Iterable[Figure]) -> list[dict[str, Any]]:
@@ -45,16 +76,17 @@ def data(figures: Iterable[Figure]) -> list[dict[str, Any]]:
     ]
 
 
-def text(sections: Sequence[Section], figures: Sequence[Mapping[str, Any]]) -> str:
+def text(sections: Kept) -> str:
     """The page."""
-    parts = [INTRODUCTION, f"{_machine()}\n", "## Figures\n", table(figures)]
-    for section in sections:
-        parts += [f"## {section.title}\n", f"{section.how}\n", *map(_with_title, section.tables)]
+    parts = [INTRODUCTION, "## Figures\n", table(figures(sections))]
+    for section in sections.values():
+        parts += [f"## {section['title']}\n", f"{section['measured']}\n", f"{section['how']}\n"]
+        parts += [_with_title(one) for one in section["tables"]]
     return "\n".join(parts)
 
 
 def table(figures: Sequence[Mapping[str, Any]]) -> str:
-    """The figures of `docs/benchmarks.json` as they stand on the page."""
+    """Figures as they stand on the page."""
     rows = [
         (one["name"], f"{one['value']:g}", one["unit"], (one["target"] or "").replace("=", "\\="), _MET[one["met"]])
         for one in figures
@@ -62,8 +94,8 @@ def table(figures: Sequence[Mapping[str, Any]]) -> str:
     return markdown(("what", "value", "unit", "target", "met"), rows)
 
 
-def _with_title(one: Table) -> str:
-    return f"### {one.title}\n\n{markdown(one.headings, one.rows)}"
+def _with_title(one: Mapping[str, Any]) -> str:
+    return f"### {one['title']}\n\n{markdown(one['headings'], one['rows'])}"
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -167,7 +167,8 @@ async def _send(kafka: KafkaConfig, plan: dict[str, tuple[int, str]], pages: Pag
 async def _kill(instance: Started, plan: dict[str, tuple[int, str]], pages: Pages, breaches: int) -> None:
     """Ends the worker again and again, once two thirds of the breaches are behind."""
     from_number = breaches * 2 // 3 // PER_WINDOW * PER_WINDOW
-    pages.calm |= {f"benchmark-{number}" for number in range(from_number)}
+    # What breaches in the window before the first kill is told behind it.
+    pages.calm |= {f"benchmark-{number}" for number in range(from_number - PER_WINDOW)}
     from_ms = plan[f"benchmark-{from_number}"][0]
     await asyncio.sleep(max(0.0, (from_ms - _now_ms()) / 1000))
     while True:

@@ -93,8 +93,8 @@ def brokers_table() -> str:
 
 
 def benchmarks_table() -> str:
-    """The worker beside others, from the published run of the benchmarks."""
-    shown = beside.table(json.loads(page.DATA.read_text(encoding="utf-8")))
+    """The worker beside others, from the published benchmarks."""
+    shown = beside.table(page.figures(page.kept()))
     return page.markdown(shown.headings, shown.rows) if shown.rows else "`make bench` writes this table.\n"
 
 

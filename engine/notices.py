@@ -4,7 +4,7 @@ A function of the transitions, in the order in which they come, and of time as i
 the notices that were planned: after a crash they are given back, and nothing is told twice.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -184,8 +184,7 @@ class Notices:
         for key, group in list(self._groups.items()):
             due_ms = group.due_ms()
             if due_ms is not None and (due_ms <= at_ms or (hurry and group.since_ms is not None)):
-                one = _planned(group, at_ms, suppressed)
-                if one is not None:
+                for one in _planned(group, at_ms, suppressed):
                     planned.append(one)
                     for transition in one.notice.alerts:
                         self._note_told(transition)
@@ -231,27 +230,33 @@ class Notices:
         return {alert for group in self._groups.values() for alert, one in group.members.items() if one.news()}
 
 
-def _planned(group: _Group, at_ms: int, suppressed: IsSuppressed) -> Planned | None:
+def _planned(group: _Group, at_ms: int, suppressed: IsSuppressed) -> list[Planned]:
+    """What is told of a group: one notice, or more where it has more news than one holds."""
     hidden = {alert for alert, one in group.members.items() if suppressed(one.newest, at_ms)}
     shown = [one for alert, one in group.members.items() if alert not in hidden]
-    first = [one.newest for one in shown if one.news()]
+    first = sorted((one.newest for one in shown if one.news()), key=_weight)
     for one in shown:
         one.told = one.newest
     group.look_ms = at_ms + LOOK_MS if hidden else 0
     if not any(group.members[alert].news() for alert in hidden):
         group.since_ms = None
     if not first and not (group.repeats(at_ms) and any(one.asks() for one in shown)):
-        return None
+        return []
     group.told_ms = at_ms
-    return _notice(group, [one.newest for one in shown], first, at_ms, repeat=not first)
+    told = [one.newest for one in shown]
+    parts = [first[start : start + MAX_ALERTS] for start in range(0, max(1, len(first)), MAX_ALERTS)]
+    return [_notice(group, told, part, at_ms, repeat=not first) for part in parts]
 
 
 def _notice(
-    group: _Group, told: Iterable[Transition], first: Iterable[Transition], at_ms: int, *, repeat: bool
+    group: _Group, told: Sequence[Transition], first: Sequence[Transition], at_ms: int, *, repeat: bool
 ) -> Planned:
+    """A notice that holds all that it tells first, and of the others as many as there is room for."""
     route, includes = group.route, sorted(one.id for one in first)
-    # The firing ones first, of these the worst, then the newest.
-    ordered = sorted(told, key=lambda one: (not _standing(one), one.severity != "critical", -one.episode_ms, one.alert))
+    new = {one.alert for one in first}
+    others = sorted((one for one in told if one.alert not in new), key=_weight)
+    room = MAX_ALERTS - len(first)
+    alerts = sorted((*first, *others[:room]), key=_weight)
     slot = str(at_ms) if repeat else ""
     identity = "|".join((route.receiver, route.path, str(canonical(group.labels)), *includes, slot))
     notice = Notice(
@@ -259,13 +264,19 @@ def _notice(
         receiver=route.receiver,
         route=route.path,
         group=group.labels,
-        status="firing" if any(_standing(one) for one in ordered) else "resolved",
+        status="firing" if any(_standing(one) for one in told) else "resolved",
         at_ms=at_ms,
-        alerts=ordered[:MAX_ALERTS],
-        left_out=max(0, len(ordered) - MAX_ALERTS),
+        alerts=alerts,
+        left_out=max(0, len(others) - room),
         repeat=repeat,
     )
     return Planned(notice=notice, includes=includes)
+
+
+def _weight(transition: Transition) -> tuple[object, ...]:
+    """Orders alerts: the firing ones first, of these the worst, then the newest."""
+    critical, standing = transition.severity == "critical", _standing(transition)
+    return not standing, not critical, -transition.episode_ms, transition.alert
 
 
 def _standing(transition: Transition) -> bool:

@@ -13,7 +13,7 @@ from schemas.dimensions import Dimensions
 from schemas.records import Count, Hex64, Millis, Wire
 
 MAX_ALERTS = 500
-"""A notice holds no more, so that it fits into one record; the rest are counted."""
+"""A notice holds no more, so that it fits into one record. More that is new is told in another; others are counted."""
 
 ReceiverName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 NoticeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -54,7 +54,7 @@ class Notice(Wire):
     alerts: list[Transition] = Field(
         max_length=MAX_ALERTS, description="The newest transition of each alert of the group; firing ones first."
     )
-    left_out: Count = Field(default=0, description="Further alerts of the group.")
+    left_out: Count = Field(default=0, description="Further alerts of the group; none of them is new.")
     why: list[Explained] = Field(default_factory=list, max_length=3, description="Why its first alerts were raised.")
     repeat: bool = Field(default=False, description="Nothing has changed since the last one: a reminder.")
 

@@ -107,9 +107,9 @@ def test_the_page_holds_every_figure_with_its_target_and_whether_it_was_met(
     monkeypatch.setattr(page, "DATA", tmp_path / "data.json")
     figures = [Figure(name="a", value=1.23456, unit="s", target=2), Figure(name="b", value=5, unit="MB", target=4)]
     table = Table(title="T", headings=("h",), rows=(("cell",),))
-    page.write([Section(title="S", how="So.", figures=figures, tables=[table])])
+    page.write({"s": Section(title="S", how="So.", figures=figures, tables=[table])}, ["s"])
     data = json.loads((tmp_path / "data.json").read_text())
-    assert data == [
+    assert data["s"]["figures"] == [
         {"name": "a", "value": 1.235, "unit": "s", "target": "<= 2", "met": True},
         {"name": "b", "value": 5.0, "unit": "MB", "target": "<= 4", "met": False},
     ]
@@ -117,3 +117,19 @@ def test_the_page_holds_every_figure_with_its_target_and_whether_it_was_met(
     assert "| a | 1.235 | s | <\\= 2 | yes |" in text
     assert "| b | 5 | MB | <\\= 4 | no |" in text
     assert "| cell |" in text
+
+
+def test_a_section_that_is_measured_anew_replaces_itself_and_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "DATA", tmp_path / "data.json")
+
+    def section(value: float) -> Section:
+        return Section(title="S", how="So.", figures=[Figure(name="a", value=value, unit="s")])
+
+    page.write({"second": section(2)}, ["first", "second"])
+    page.write({"first": section(1), "gone": section(3)}, ["first", "second"])
+    assert [one["value"] for one in page.figures(page.kept())] == [1, 2]
+    page.write({"second": section(4)}, ["first", "second"])
+    assert [one["value"] for one in page.figures(page.kept())] == [1, 4]

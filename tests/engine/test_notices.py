@@ -210,15 +210,31 @@ def test_a_group_of_which_all_is_suppressed_is_not_told_again() -> None:
     assert told.at(3_720) == ["firing again 1: "]
 
 
-def test_a_notice_holds_the_worst_first_and_no_more_than_fits() -> None:
+def test_news_that_one_notice_cannot_hold_are_told_in_the_next_one_at_once_and_the_worst_first() -> None:
     told = Told()
     many = [changed("firing", 20, source=f"web-{n}", severity="warning") for n in range(MAX_ALERTS)]
     told.at(20, *many, changed("firing", 20, source="db-1"))
     told.at(21)
-    (planned,) = told.planned
-    assert planned.notice.alerts[0].entity == {"source": "db-1"}
-    assert (len(planned.notice.alerts), planned.notice.left_out) == (MAX_ALERTS, 1)
-    assert len(planned.includes) == MAX_ALERTS + 1
+    first, second = told.planned
+    assert first.notice.alerts[0].entity == {"source": "db-1"}
+    assert [(len(one.notice.alerts), one.notice.left_out, len(one.includes)) for one in told.planned] == [
+        (MAX_ALERTS, 1, MAX_ALERTS),
+        (MAX_ALERTS, 1, 1),
+    ]
+    assert {*first.includes, *second.includes} == {one.id for one in (*many, changed("firing", 20, source="db-1"))}
+    assert told.at(81) == []
+
+
+def test_an_end_is_told_by_name_however_many_alerts_of_its_group_stand() -> None:
+    told = Told()
+    told.at(20, *(changed("firing", 20, source=f"web-{n}") for n in range(2 * MAX_ALERTS)))
+    told.at(21)
+    told.planned.clear()
+    told.at(100, changed("ok", 100, source="web-7"))
+    told.at(101)
+    (ended,) = told.planned
+    assert [one.to_state for one in ended.notice.alerts if one.id in ended.includes] == [State.OK]
+    assert (ended.notice.status, len(ended.notice.alerts), ended.notice.left_out) == ("firing", MAX_ALERTS, MAX_ALERTS)
 
 
 def test_after_a_crash_what_was_told_is_not_told_again() -> None:
