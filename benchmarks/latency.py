@@ -14,11 +14,11 @@ from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
 from connect.publisher import Publisher
 from connect.reader import TopicReader
+from operations import control
 from schemas.alerts import State, Transition
 from schemas.rule_base import WINDOW_MS
 from schemas.rules import RuleFile, ThresholdRule
 from schemas.topics import ALERTS, SAMPLES
-from watchkeeper import control
 
 METRIC, RULE = "benchmark.latency", "benchmark-latency"
 GOOD, BAD, LIMIT = 1.0, 200.0, 100.0

@@ -20,10 +20,10 @@ from benchmarks.latency import NotSeen
 from benchmarks.options import Options
 from connect.config import KafkaConfig
 from connect.publisher import Publisher
+from operations import control
 from schemas.rule_base import WINDOW_MS
 from schemas.rules import RuleFile, ThresholdRule
 from schemas.topics import SAMPLES
-from watchkeeper import control
 
 METRIC = "benchmark.pages"
 AVERAGE, GREATEST = "benchmark-average", "benchmark-greatest"

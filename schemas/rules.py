@@ -237,7 +237,7 @@ KINDS = (
 
 
 class RuleFile(Wire):
-    """A file of rules, each valid by itself; `watchkeeper.rules_file` says what they must be together."""
+    """A file of rules, each valid by itself; `operations.rules_file` says what they must be together."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from analysis.backtest import Past
 from engine.episodes import Difference, Episode, Score, difference
 from engine.paging import Page
 from schemas.rules import Rule
-from watchkeeper.backtest import Past
 from watchkeeper.commands.output import table
 from watchkeeper.commands.rules import changes
 from watchkeeper.words import counted, duration, entity, moment

@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from engine.episodes import Labelled
+from operations.yaml_file import Form, Place, parse, read
 from schemas.dimensions import Dimensions
 from schemas.records import Millis, Wire
-from watchkeeper.yaml_file import Form, Place, parse, read
 
 
 def _moment_ms(value: object) -> object:

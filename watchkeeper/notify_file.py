@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from operations.yaml_file import Form, parse, read
 from sinks.notify.file import NotifyFile, unfit
 from sinks.notify.receivers.settings import KINDS
-from watchkeeper.yaml_file import Form, parse, read
 
 FORM = Form(page="docs/notifications.md", part="receiver", kinds=KINDS, secret=True)
 

@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from engine.trial import Given, play
+from operations.rules_file import load_rules
+from operations.yaml_file import Form, Place, parse, read
 from schemas.alerts import Severity, State, Transition
 from schemas.durations import Duration
 from schemas.records import Wire
 from schemas.rule_base import WINDOW_MS
 from schemas.rules import AbsenceRule, Rule, RuleOfRules
-from watchkeeper.rules_file import load_rules
-from watchkeeper.yaml_file import Form, Place, parse, read
 
 MAX_SAMPLES = 200_000
 MAX_HOURS = 24 * 14

@@ -20,9 +20,9 @@ from benchmarks.scenarios.habits import HABITS
 from benchmarks.scenarios.platform import AFTER_S, QUIET_S, Platform
 from engine.rules import wilson_lower_bound
 from engine.trial import play
+from operations.rules_file import default_rules, load_rules
 from schemas.alerts import State, Transition
 from schemas.rules import Rule
-from watchkeeper.rules_file import default_rules, load_rules
 
 SEED = 20261127
 GRACE_S = 300

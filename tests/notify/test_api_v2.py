@@ -17,13 +17,13 @@ from connect.admin import create_topics
 from connect.clock import now_ms
 from connect.config import KafkaConfig
 from engine.external_alerts import ExternalAlerts
+from operations.responses import ask, new_id
 from schemas.incidents import IncidentAction
 from schemas.topics import ALERTS, TOPICS
 from sinks.notify.api_v2 import ApiV2
 from tests.agents.pipeline import eventually
 from tests.notify.process import Process, Taken, events_of, notifiers, receiver, records_of, routes
 from tests.ports import free_ports
-from watchkeeper.responses import ask, new_id
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -8,14 +8,14 @@ import pytest
 from connect.admin import create_topics
 from connect.clock import now_ms
 from connect.config import KafkaConfig
+from operations.control import publish
+from operations.responses import ask, new_id
 from schemas.control import Acknowledgement
 from schemas.incidents import Action, Change, IncidentAction
 from schemas.topics import TOPICS
 from tests.agents.pipeline import eventually
 from tests.engine.alerting import changed
 from tests.notify.process import emit, events_of, notifiers, planned, receiver, routes
-from watchkeeper.control import publish
-from watchkeeper.responses import ask, new_id
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -10,6 +10,7 @@ from connect.clock import now_ms
 from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
+from operations.control import publish
 from schemas.alerts import AlertState, Severity, State
 from schemas.control import Silence
 from schemas.matchers import parse_matcher
@@ -18,7 +19,6 @@ from tests.agents.pipeline import eventually
 from tests.conftest import config_of, new_broker
 from tests.engine.alerting import changed
 from tests.notify.process import Process, Taken, emit, notifiers, planned, receiver, routes
-from watchkeeper.control import publish
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from analysis.backtest import decided, past, shares, skipping, stepping, tier_of
 from connect.admin import create_topics
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
+from operations import control
+from operations.rules_file import parse_rules
 from schemas.control import Silence
 from schemas.matchers import parse_matcher
 from schemas.rollup_wire import Row
@@ -25,10 +28,7 @@ from sinks.clickhouse.past_rollups import MINUTES, TIERS, WINDOWS
 from sinks.clickhouse.tiers import DAYS, HOURS, recompute
 from sinks.clickhouse.tiers import MINUTES as RECOMPUTED
 from tests.sinks.rollups import BASE_MS, Placed, insert
-from watchkeeper import control
 from watchkeeper.app import app
-from watchkeeper.backtest import decided, past, shares, skipping, stepping, tier_of
-from watchkeeper.rules_file import parse_rules
 from watchkeeper.words import moment
 
 MINUTE_MS, WINDOW_MS = 60_000, 10_000

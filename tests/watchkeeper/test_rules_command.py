@@ -9,10 +9,10 @@ from typer.testing import CliRunner, Result
 
 from connect.admin import create_topics, wait_until_ready
 from connect.config import KafkaConfig
+from operations.rules_file import default_rules, file_of, load_rules, parse_rules
 from schemas.durations import duration, duration_ms
 from schemas.topics import TOPICS
 from watchkeeper.app import app
-from watchkeeper.rules_file import default_rules, file_of, load_rules, parse_rules
 
 RULES = """
 version: 1

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from operations.rules_file import default_rules, load_rules, parse_rules
 from schemas.errors import BadSettings
-from watchkeeper.rules_file import default_rules, load_rules, parse_rules
 
 HEAD = "version: 1\nrules:\n"
 GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"

@@ -10,7 +10,9 @@ import pytest
 
 from connect.admin import create_topics
 from connect.clickhouse import Store
+from connect.clock import now_ms
 from connect.config import ClickHouseConfig, KafkaConfig
+from operations import control
 from schemas.alerts import Transition
 from schemas.control import Acknowledgement
 from schemas.errors import BadSettings
@@ -21,8 +23,8 @@ from sinks.clickhouse.tables import tables
 from tests.engine.alerting import changed
 from tests.sinks.rollups import Message
 from tests.sinks.stored import insert
-from watchkeeper import control
 from watchkeeper.commands import acknowledge, routes, silences
+from watchkeeper.whoami import whoami
 
 NOTIFY = """
 version: 1
@@ -58,7 +60,7 @@ def test_a_silence_is_made_listed_and_ended(reached: dict[str, Any], capsys: pyt
     name, _, told = capsys.readouterr().out.partition(": ")
     assert told.startswith('source="web-1", severity!="critical" until 20')
     silences.show("silence", reached, None, all_=False, as_json=False)
-    assert capsys.readouterr().out.splitlines()[1].split("\t")[4:] == ["new disk", control.whoami()]
+    assert capsys.readouterr().out.splitlines()[1].split("\t")[4:] == ["new disk", whoami()]
     silences.expire("silence", name[:4], reached, None)
     assert capsys.readouterr().out == f"{name} no longer holds\n"
     silences.show("silence", reached, None, all_=False, as_json=False)
@@ -110,7 +112,7 @@ def test_what_is_not_there_cannot_be_ended(reached: dict[str, Any]) -> None:
 def test_a_preview_tells_which_alerts_a_silence_would_have_hidden(
     reached: dict[str, Any], clickhouse: ClickHouseConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store, now_s = Store(clickhouse), control.now_ms() // 1000
+    store, now_s = Store(clickhouse), now_ms() // 1000
     migrate(store)
     some = [changed("firing", now_s - 60 * n, source=f"web-{n}", episode_s=now_s - 60 * n) for n in range(1, 4)]
     some.append(changed("firing", now_s - 40 * 86_400, source="web-1", episode_s=now_s - 40 * 86_400))
@@ -177,7 +179,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line_and_no_secret(
 def test_somebody_takes_care_of_an_alert_and_how_soon_is_seen(
     reached: dict[str, Any], broker: KafkaConfig, clickhouse: ClickHouseConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store, now_s = Store(clickhouse), control.now_ms() // 1000
+    store, now_s = Store(clickhouse), now_ms() // 1000
     migrate(store)
     fired = changed("firing", now_s - 60, source="ack-1", rule="acked", episode_s=now_s - 90)
     end = changed("ok", now_s + 60, source="ack-1", rule="acked", episode_s=now_s - 90)
@@ -190,7 +192,7 @@ def test_somebody_takes_care_of_an_alert_and_how_soon_is_seen(
     assert Acknowledgement.model_validate_json(records[-1]) in load_control(store)
     columns = "detect_s, acknowledge_s, acknowledged_by, resolve_s"
     told = store.rows(f"SELECT {columns} FROM watchkeeper.alert_response WHERE rule = 'acked'")
-    assert (told[0][0], told[0][2], told[0][3]) == (30, control.whoami(), 120)
+    assert (told[0][0], told[0][2], told[0][3]) == (30, whoami(), 120)
     assert 59 <= told[0][1] <= 90
     with pytest.raises(BadSettings, match="no alert was raised that is called nobody"):
         acknowledge.run("nobody", reached, None, assign="", comment="")

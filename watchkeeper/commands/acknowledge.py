@@ -7,12 +7,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from connect.clickhouse import Store
+from connect.clock import now_ms
 from connect.config import KafkaConfig
+from operations import control
 from schemas.control import Acknowledgement
 from schemas.errors import BadSettings
 from sinks.clickhouse.history import newest_raise
-from watchkeeper import addresses, control
+from watchkeeper import addresses
 from watchkeeper.sources import Nested, load
+from watchkeeper.whoami import whoami
 
 
 def run(alert: str, arguments: Nested, config: Path | None, *, assign: str, comment: str) -> None:
@@ -32,7 +35,7 @@ def run(alert: str, arguments: Nested, config: Path | None, *, assign: str, comm
     version = asyncio.run(_newest(kafka, id_))
     try:
         record = Acknowledgement(
-            id=id_, version=version + 1, at_ms=control.now_ms(), by=control.whoami(),
+            id=id_, version=version + 1, at_ms=now_ms(), by=whoami(),
             episode_ms=raised.episode_ms, assigned_to=assign, comment=comment,
         )  # fmt: skip
     except ValidationError as error:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from analysis.backtest import Past, decided, past, shares
+from connect import clock
 from connect.clickhouse import Store
 from engine.episodes import episodes, score
 from engine.incidents import Grouping, Incidents
@@ -15,6 +17,9 @@ from engine.inhibition import DEFAULT_RULES
 from engine.paging import Paging
 from engine.routing import tree
 from engine.silences import Silences
+from operations import control, silencing
+from operations.rules_file import load_rules
+from operations.silencing import Hidden
 from schemas.alerts import State, Transition
 from schemas.errors import BadSettings, BrokerUnavailable
 from schemas.incidents import Change
@@ -22,14 +27,11 @@ from schemas.routes import RouteSettings
 from schemas.rules import Rule
 from sinks.clickhouse.past_rollups import TIERS
 from sinks.notify.file import NotifyFile
-from watchkeeper import addresses, control, silencing
-from watchkeeper.backtest import Past, decided, past, shares
+from watchkeeper import addresses
 from watchkeeper.backtest_report import Report, Told
 from watchkeeper.bars import bar
 from watchkeeper.labels_file import load_labels
 from watchkeeper.notify_file import load_notify
-from watchkeeper.rules_file import load_rules
-from watchkeeper.silencing import Hidden
 from watchkeeper.sources import Loaded, Nested, load
 from watchkeeper.times import moment_ms, range_ms
 from watchkeeper.words import moment
@@ -65,7 +67,7 @@ def run(
         BadSettings: An option or a file cannot be used; nothing was recorded.
         StoreUnavailable: ClickHouse is away.
     """
-    loaded, now_ms = load(arguments, config=config), control.now_ms()
+    loaded, now_ms = load(arguments, config=config), clock.now_ms()
     from_ms = moment_ms("--last", last, now_ms=now_ms)
     from_ms, to_ms = range_ms(since or moment(from_ms), until, now_ms=now_ms)
     every = load_rules(path).rules

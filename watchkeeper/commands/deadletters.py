@@ -13,12 +13,13 @@ from schemas.errors import BadSettings, Reason
 from schemas.topics import BY_NAME
 from sinks.clickhouse import letters
 from sinks.clickhouse.letters import Selection
-from watchkeeper import addresses, control
+from watchkeeper import addresses
 from watchkeeper.bars import bar
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.redrive import RedriveConfig, Tell, redriver
 from watchkeeper.sources import Loaded, Nested, load
 from watchkeeper.times import range_ms
+from watchkeeper.whoami import whoami
 from watchkeeper.words import counted, moment
 
 SHOWN = 50
@@ -91,7 +92,7 @@ def _config(loaded: Loaded) -> RedriveConfig:
         epoch=addresses.epoch(loaded),
         sink_group=settings.sink.group,
         skew_bound_ms=settings.process.skew_bound_ms,
-        by=control.whoami(),
+        by=whoami(),
     )
 
 

@@ -8,14 +8,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from connect.clickhouse import Store
+from connect.clock import now_ms
+from operations.responses import ask, new_id
 from schemas.errors import BadSettings
 from schemas.incidents import Action, Change, Incident, IncidentAction, IncidentEvent
 from sinks.clickhouse.incident_history import events_of, incidents, named
-from watchkeeper import addresses, control
+from watchkeeper import addresses
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.commands.silences import lasts_ms
-from watchkeeper.responses import ask, new_id
 from watchkeeper.sources import Nested, load
+from watchkeeper.whoami import whoami
 from watchkeeper.words import counted, duration, entity, moment
 
 
@@ -71,11 +73,11 @@ def act(
     """
     loaded = load(arguments, config=config)
     about = _named(Store(addresses.clickhouse_config(loaded)), name)
-    at_ms = control.now_ms()
+    at_ms = now_ms()
     until_ms = at_ms + lasts_ms(lasts) if lasts else 0
     try:
         asked = IncidentAction(
-            id=new_id(), incident=about.id, action=action, at_ms=at_ms, by=control.whoami(),
+            id=new_id(), incident=about.id, action=action, at_ms=at_ms, by=whoami(),
             assigned_to=assigned_to, until_ms=until_ms, comment=comment,
         )  # fmt: skip
     except ValidationError as error:
@@ -102,7 +104,7 @@ def _named(store: Store, name: str) -> Incident:
 def _state(one: Incident) -> str:
     if one.resolved_ms:
         return f"resolved by {one.resolved_by or 'the data'}"
-    if one.snoozed_until_ms > control.now_ms():
+    if one.snoozed_until_ms > now_ms():
         return f"snoozed until {moment(one.snoozed_until_ms)}"
     return "acknowledged" if one.acknowledged_ms else "open"
 

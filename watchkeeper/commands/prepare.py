@@ -10,17 +10,19 @@ from pathlib import Path
 from agents.ownership import Owned, owner_of
 from connect import offsets
 from connect.clickhouse import Store
+from connect.clock import now_ms
 from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
+from operations import control
+from operations.rules_file import default_rules
 from schemas.alerts import AlertState, MemoryChunk
 from schemas.control import RuleControl
 from schemas.topics import ALERT_STATES, CONTROL, INCIDENTS, NOTIFICATIONS
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.restore import load_control, load_incidents, load_memory, load_notices, load_states
-from watchkeeper import addresses, control
+from watchkeeper import addresses
 from watchkeeper.commands.topics import partitions, ready_topics
-from watchkeeper.rules_file import default_rules
 from watchkeeper.sources import Nested, load
 
 
@@ -78,7 +80,7 @@ async def _restore(kafka: KafkaConfig, store: Store) -> str:
         told.append(f"{rules} rules")
         told += [f"{len(decisions) - rules} silences"] if len(decisions) > rules else []
     elif CONTROL.name in empty:
-        defaults = control.records({}, control.plan({}, default_rules()), by="default rules", at_ms=control.now_ms())
+        defaults = control.records({}, control.plan({}, default_rules()), by="default rules", at_ms=now_ms())
         await control.publish(kafka, defaults)
         told.append(f"{len(defaults)} default rules")
     return ", ".join(told) or "nothing to do"

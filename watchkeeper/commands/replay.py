@@ -8,6 +8,7 @@ from pathlib import Path
 from connect.clickhouse import Store
 from connect.clock import now_ms
 from engine.fold_config import FoldConfig
+from operations.rules_file import load_rules
 from schemas.errors import BadSettings
 from schemas.rollups import ROLLUP_10S
 from sinks.clickhouse import side
@@ -16,7 +17,6 @@ from watchkeeper.bars import bar
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.commands.roles import fold_rules
 from watchkeeper.replay import Outcome, ReplayConfig, Source, replay
-from watchkeeper.rules_file import load_rules
 from watchkeeper.sources import Loaded, Nested, load
 from watchkeeper.times import range_ms
 from watchkeeper.words import counted, moment

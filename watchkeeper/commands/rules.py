@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from connect.clock import now_ms
 from connect.config import KafkaConfig
 from engine.wording import condition, worst_case_delay
+from operations import control
+from operations.rules_file import file_of, load_rules, written
 from schemas.control import RuleControl
 from schemas.rules import Rule, RuleFile
-from watchkeeper import addresses, control, rule_tests
+from watchkeeper import addresses, rule_tests
 from watchkeeper.commands.output import json_lines, table
-from watchkeeper.rules_file import file_of, load_rules, written
 from watchkeeper.sources import Nested, load
+from watchkeeper.whoami import whoami
 from watchkeeper.words import counted, moment
 
 PASSED, FAILED = 0, 1
@@ -166,7 +169,7 @@ async def _apply(kafka: KafkaConfig, file: RuleFile, *, prune: bool, dry_run: bo
 
 async def _published(kafka: KafkaConfig, known: Mapping[str, RuleControl], change: control.Plan) -> control.Plan:
     if not change.empty:
-        await control.publish(kafka, control.records(known, change, by=control.whoami(), at_ms=control.now_ms()))
+        await control.publish(kafka, control.records(known, change, by=whoami(), at_ms=now_ms()))
     return change
 
 

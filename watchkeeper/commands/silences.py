@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from connect import clock
 from connect.clickhouse import Store
 from engine.silences import Calendar
+from operations import control, silencing
+from operations.silencing import Hidden
 from schemas.control import Maintenance, Silence
 from schemas.durations import duration_ms
 from schemas.errors import BadSettings
 from schemas.matchers import Matcher, matches
-from watchkeeper import addresses, control, silencing
+from watchkeeper import addresses
 from watchkeeper.commands.output import json_lines, table
-from watchkeeper.silencing import Hidden
 from watchkeeper.sources import Nested, load
 from watchkeeper.times import moment_ms
+from watchkeeper.whoami import whoami
 from watchkeeper.words import counted, duration, entity, moment
 
 SHOWN = 20
@@ -33,11 +36,11 @@ ORDER BY at
 def add(texts: Sequence[str], arguments: Nested, config: Path | None, *, lasts: str, begins: str, comment: str,
         everything: bool) -> None:  # fmt: skip
     """Silences alerts. Raises BadSettings, BrokerUnavailable."""
-    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), control.now_ms()
+    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), clock.now_ms()
     from_ms = moment_ms("--from", begins, now_ms=now_ms) if begins else now_ms
     matchers = silencing.matchers_of(texts, everything=everything)
     made = silencing.silence(
-        matchers, from_ms=from_ms, lasts_ms=lasts_ms(lasts), comment=comment, by=control.whoami(), at_ms=now_ms
+        matchers, from_ms=from_ms, lasts_ms=lasts_ms(lasts), comment=comment, by=whoami(), at_ms=now_ms
     )
     asyncio.run(control.publish(kafka, [made]))
     print(f"{made.id.partition('/')[2]}: {_told(made.matchers)} until {moment(made.ends_ms)}")
@@ -46,10 +49,10 @@ def add(texts: Sequence[str], arguments: Nested, config: Path | None, *, lasts: 
 def maintain(name: str, texts: Sequence[str], arguments: Nested, config: Path | None, *, everything: bool,
              lasts: str, **fields: str) -> None:  # fmt: skip
     """Adds or changes maintenance. Raises BadSettings, BrokerUnavailable."""
-    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), control.now_ms()
+    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), clock.now_ms()
     matchers = silencing.matchers_of(texts, everything=everything)
     before = asyncio.run(silencing.read(kafka)).get(f"maintenance/{name}")
-    about: dict[str, Any] = {**fields, "duration_ms": lasts_ms(lasts), "by": control.whoami(), "at_ms": now_ms}
+    about: dict[str, Any] = {**fields, "duration_ms": lasts_ms(lasts), "by": whoami(), "at_ms": now_ms}
     made = silencing.maintenance(name, matchers, before, **about)
     asyncio.run(control.publish(kafka, [made]))
     print(f"{name}: {_told(made.matchers)}, {_recurs(made)}")
@@ -67,14 +70,14 @@ def expire(kind: str, name: str, arguments: Nested, config: Path | None) -> None
     """Ends one. Raises BadSettings, BrokerUnavailable."""
     kafka = addresses.kafka_config(load(arguments, config=config))
     known = silencing.named(asyncio.run(silencing.read(kafka)), kind, name)
-    change = silencing.ended(known, by=control.whoami(), at_ms=control.now_ms())
+    change = silencing.ended(known, by=whoami(), at_ms=clock.now_ms())
     asyncio.run(control.publish(kafka, [change]))
     print(f"{known.id.partition('/')[2]} no longer holds")
 
 
 def show(kind: str, arguments: Nested, config: Path | None, *, all_: bool, as_json: bool) -> None:
     """Prints those that hold or will; with `all_` those that do no longer too."""
-    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), control.now_ms()
+    kafka, now_ms = addresses.kafka_config(load(arguments, config=config)), clock.now_ms()
     known = asyncio.run(silencing.read(kafka))
     found = [one for one in known.values() if one.type == kind and (all_ or _may_hold(one, now_ms))]
     if as_json:
@@ -92,7 +95,7 @@ def preview(
 ) -> None:
     """Prints which alerts of the past it would have hidden. Raises BadSettings, StoreUnavailable."""
     matchers = silencing.matchers_of(texts, everything=everything)
-    now_ms = control.now_ms()
+    now_ms = clock.now_ms()
     span = {"from_ms": moment_ms("--last", last, now_ms=now_ms), "to_ms": now_ms}
     store = Store(addresses.clickhouse_config(load(arguments, config=config)))
     raised = store.rows(_RAISED, span)

@@ -7,10 +7,10 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from connect.config import KafkaConfig
+from operations import control
 from schemas.control import ControlRecord, Maintenance, Silence
 from schemas.errors import BadSettings
 from schemas.matchers import Matcher, parse_matcher
-from watchkeeper import control
 
 _CONTROL: TypeAdapter[ControlRecord] = TypeAdapter(ControlRecord)
 Hidden = Silence | Maintenance

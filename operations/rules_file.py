@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
+from operations.yaml_file import Form, Place, parse, read
 from schemas.alerts import Severity
 from schemas.burn_rate import Burn, BurnRateRule
 from schemas.durations import duration
 from schemas.matchers import EXTERNAL
 from schemas.rules import KINDS, AbsenceRule, Rule, RuleFile, RuleOfRules
-from watchkeeper.yaml_file import Form, Place, parse, read
 
 _FIRST = ("id", "kind", "description", "metric", "where", "group_by", "over", "warning", "critical")
 """What people read first."""
@@ -31,7 +31,7 @@ def load_rules(path: Path) -> RuleFile:
 
 def default_rules() -> RuleFile:
     """The rules that a new installation starts with."""
-    return parse_rules((files("watchkeeper") / "rules" / "default.yaml").read_bytes(), "default.yaml")
+    return parse_rules((files("operations") / "rules" / "default.yaml").read_bytes(), "default.yaml")
 
 
 def parse_rules(text: bytes, name: str) -> RuleFile:

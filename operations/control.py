@@ -1,9 +1,5 @@
 """Rules in force: read from topic `control`, and changed by publishing new versions of them there."""
 
-import getpass
-import os
-import socket
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -130,18 +126,3 @@ async def publish(config: KafkaConfig, changes: Sequence[Decision]) -> None:
         await Outbox(client).deliver(
             Message(CONTROL.name, change.id.encode(), change.model_dump_json().encode()) for change in changes
         )
-
-
-def whoami() -> str:
-    """Who decides, as it is noted with each version: user@host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run as a number that no list of users names.
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"[:256]
-
-
-def now_ms() -> int:
-    """Epoch milliseconds."""
-    return time.time_ns() // 1_000_000

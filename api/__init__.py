@@ -1,0 +1,1 @@
+"""Who may ask: HTTP for everything that Watchkeeper knows and takes in."""

@@ -1,0 +1,1 @@
+"""What operators decide: rules, silences, what becomes of incidents."""
