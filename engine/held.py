@@ -41,21 +41,29 @@ class HeldSeries:
         Args:
             sketched: Whether its quantiles are of interest: else it may have none.
         """
-        return merge_all([one for _, one in self.each(from_ms, to_ms)], sketched=sketched)
+        known, starts_ms = self._known(), self._starts_ms(from_ms, to_ms)
+        if len(starts_ms) == 1:
+            # Most rules look at one window.
+            return known.get(starts_ms[0])
+        return merge_all([known[start_ms] for start_ms in starts_ms if start_ms in known], sketched=sketched)
 
     def each(self, from_ms: int, to_ms: int) -> list[tuple[int, Combined]]:
-        """Each window that starts in `[from_ms, to_ms)`, in order.
+        """Each window that starts in `[from_ms, to_ms)`, in order."""
+        known = self._known()
+        return [(start_ms, known[start_ms]) for start_ms in self._starts_ms(from_ms, to_ms) if start_ms in known]
 
-        Looked up one by one, since most rules look at a few of many windows that are held; rows are combined once.
-        """
+    def _known(self) -> dict[int, Combined]:
+        """Windows by their starts; rows are combined once."""
         while self.changed:
             start_ms = self.changed.pop()
             whole = combine(self.windows[start_ms].items())
             assert whole is not None
             self.combined[start_ms] = whole
-        first_ms, known = -(-from_ms // self.window_ms) * self.window_ms, self.combined
-        starts_ms = range(first_ms, to_ms, self.window_ms)
-        return [(start_ms, known[start_ms]) for start_ms in starts_ms if start_ms in known]
+        return self.combined
+
+    def _starts_ms(self, from_ms: int, to_ms: int) -> range:
+        """Looked up one by one, since most rules look at a few of many windows that are held."""
+        return range(-(-from_ms // self.window_ms) * self.window_ms, to_ms, self.window_ms)
 
     def add(self, identity: Identity, row: Row) -> None:
         """Takes a row; of one identity the greatest `ver` holds."""
