@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = {"schemas", "engine", "connect", "collectors", "agents", "sinks", "analysis", "operations", "api", "watchkeeper"}
+PACKAGES = {
+    "schemas",
+    "engine",
+    "connect",
+    "collectors",
+    "agents",
+    "sinks",
+    "analysis",
+    "operations",
+    "api",
+    "watchkeeper",
+}
 
 
 @pytest.fixture(scope="module")
