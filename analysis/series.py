@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from analysis import statements
-from analysis.questions import Answer, Question, Range, Series
+from analysis.questions import Aggregate, Answer, Question, Range, Series
 from analysis.tiers import tiers_for
 from connect.clickhouse import Store
+from schemas.catalogue import BY_NAME
 
 SKETCH_ERROR = 0.01
 """Relative error of quantiles (DDSketch)."""
@@ -34,6 +35,20 @@ def answer(store: Store, question: Question, span: Range) -> Answer:
         left_out=found - len(rows),
         query=statements.for_people(question, tier, starts_ms),
     )
+
+
+def unit(question: Question) -> str:
+    """Unit of the values of an answer, as UCUM writes it; empty where the catalogue does not know the metric."""
+    about = BY_NAME.get(question.metric)
+    match question.aggregate:
+        case Aggregate.COUNT:
+            return "1"
+        case _ if about is None:
+            return ""
+        case Aggregate.RATE:
+            return f"{about.unit}/s"
+        case _:
+            return about.unit
 
 
 def _placed(starts_ms: range, times: Sequence[int], values: Sequence[float]) -> list[float | None]:

@@ -70,6 +70,8 @@ _INCREASE = """
     GROUP BY labels, t
     HAVING v IS NOT NULL"""
 
+_OF_TIER = "r.rollup = {rollup:String} AND "
+
 _GATHERED = """
 SELECT labels, groupArray(t), groupArray(v), count() OVER () AS found
 FROM
@@ -106,9 +108,16 @@ def _literal(value: Value) -> str:
 
 def for_store(question: Question, tier: Tier, starts_ms: range) -> Statement:
     """What is asked. Rows: labels in their order, starts of steps, values, how many series there are."""
-    grows = question.aggregate in {Aggregate.RATE, Aggregate.INCREASE}
-    inner = _Builder(question, tier, starts_ms)
-    return inner.gathered(tier.combined if grows else tier.rows, "r.rollup = {rollup:String} AND ")
+    return _Builder(question, tier, starts_ms).gathered(_table(question, tier), _OF_TIER)
+
+
+def as_rows(question: Question, tier: Tier, starts_ms: range) -> Statement:
+    """The same without a limit, one row for each value: labels, start of the step, value."""
+    return _Builder(question, tier, starts_ms).rows(_table(question, tier), _OF_TIER)
+
+
+def _table(question: Question, tier: Tier) -> str:
+    return tier.combined if question.aggregate in {Aggregate.RATE, Aggregate.INCREASE} else tier.rows
 
 
 def for_people(question: Question, tier: Tier, starts_ms: range) -> str:
@@ -136,8 +145,8 @@ class _Builder:
     def gathered(self, table: str, prefix: str) -> Statement:
         return Statement(_GATHERED.format(inner=self._inner(table, prefix)), self._values)
 
-    def rows(self, table: str) -> Statement:
-        return Statement(f"{self._inner(table, '').strip()}\nORDER BY labels, t", self._values)
+    def rows(self, table: str, prefix: str = "") -> Statement:
+        return Statement(f"{self._inner(table, prefix).strip()}\nORDER BY labels, t", self._values)
 
     def _inner(self, table: str, prefix: str) -> str:
         aggregate = self._question.aggregate

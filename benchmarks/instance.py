@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.options import ROOT
 from benchmarks.services import ProgramFailed
-from tests.ports import free_ports
+from tests.ports import UP_PORTS, free_ports
 from watchkeeper import instance
 from watchkeeper.locate import CONFIG_VARIABLE, NO_FILE
 from watchkeeper.settings import ENV_PREFIX
@@ -65,7 +65,7 @@ def started(**settings: str) -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder, output = Path(name) / "data", Path(name) / "up.log"
         command = [sys.executable, "-m", "watchkeeper", "up", "--no-screen", "--data-dir", str(folder)]
-        command += ["--port-base", str(free_ports(7))]
+        command += ["--port-base", str(free_ports(UP_PORTS))]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
         chosen = {f"{ENV_PREFIX}{key}": value for key, value in settings.items()}
         began_s = time.monotonic()

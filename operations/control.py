@@ -96,10 +96,10 @@ async def read(config: KafkaConfig) -> dict[str, RuleControl]:
     return known
 
 
-async def values(config: KafkaConfig) -> AsyncIterator[bytes | None]:
-    """Everything that stands on `control`."""
-    ends = await offsets.end_offsets(config, [CONTROL.name])
-    async with TopicReader(config, CONTROL.name) as reader:
+async def values(config: KafkaConfig, topic: str = CONTROL.name) -> AsyncIterator[bytes | None]:
+    """Everything that stands on `control`, or on another topic."""
+    ends = await offsets.end_offsets(config, [topic])
+    async with TopicReader(config, topic) as reader:
         while any(reader.positions.get(partition, 0) < end for (_, partition), end in ends.items()):
             for chunk in await reader.read():
                 for one in chunk.records:

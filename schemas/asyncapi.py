@@ -34,11 +34,17 @@ class Parties:
 
 PARTIES: Mapping[str, Parties] = {
     "metrics.samples": Parties(
-        written_by="collectors, producer services", read_by="rollup agent, sink", actions=("receive", "send")
+        written_by="collectors, producer services, API", read_by="rollup agent, sink", actions=("receive", "send")
     ),
-    "events.user": Parties(written_by="producer services", read_by="rollup agent, sink", actions=("receive",)),
-    "events.errors": Parties(written_by="producer services", read_by="rollup agent, sink", actions=("receive",)),
-    "logs": Parties(written_by="producer services, log shippers", read_by="rollup agent, sink", actions=("receive",)),
+    "events.user": Parties(
+        written_by="producer services, API", read_by="rollup agent, sink", actions=("receive", "send")
+    ),
+    "events.errors": Parties(
+        written_by="producer services, API", read_by="rollup agent, sink", actions=("receive", "send")
+    ),
+    "logs": Parties(
+        written_by="producer services, log shippers, API", read_by="rollup agent, sink", actions=("receive", "send")
+    ),
     "metrics.rollups": Parties(
         written_by="rollup agent", read_by="evaluate agent, sink, anyone", actions=("receive", "send")
     ),
@@ -49,7 +55,7 @@ PARTIES: Mapping[str, Parties] = {
         written_by="evaluate agent", read_by="evaluate agent and notifier at their start", actions=("receive", "send")
     ),
     "control": Parties(
-        written_by="command line, evaluate agent, notifier",
+        written_by="command line, API, evaluate agent, notifier",
         read_by="evaluate agent, notifier, sink",
         actions=("receive", "send"),
     ),
@@ -57,8 +63,10 @@ PARTIES: Mapping[str, Parties] = {
         written_by="notifier", read_by="notifier at its start, sink, anyone", actions=("receive", "send")
     ),
     "incidents": Parties(
-        written_by="notifier, command line", read_by="notifier, sink, anyone", actions=("receive", "send")
+        written_by="notifier, command line, API", read_by="notifier, sink, anyone", actions=("receive", "send")
     ),
+    "access": Parties(written_by="API, command line", read_by="API, sink", actions=("receive", "send")),
+    "changes": Parties(written_by="API", read_by="sink, anyone", actions=("receive", "send")),
     "deadletters": Parties(
         written_by="whoever refuses a record, command line", read_by="sink, command line", actions=("receive", "send")
     ),

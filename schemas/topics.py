@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.access import AccessRecord, Change
 from schemas.alerts import StateRecord, Transition
 from schemas.control import ControlRecord
 from schemas.deadletters import DeadLetter, Redrive
@@ -121,6 +122,22 @@ INCIDENTS = Topic(
     retention_ms=30 * DAY_MS,
     title="Alerts that belong together: what became of them, and what people asked to be done.",
 )
+ACCESS = Topic(
+    name="access",
+    records=(AccessRecord,),
+    key="id",
+    partitions=1,
+    retention_ms=None,
+    title="Keys and accounts of the API, versioned, with who and when. No secrets.",
+)
+CHANGES = Topic(
+    name="changes",
+    records=(Change,),
+    key="id of what was changed",
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    title="What was changed through the API, and by whom.",
+)
 DEADLETTERS = Topic(
     name="deadletters",
     records=(DeadLetter, Redrive),
@@ -131,5 +148,5 @@ DEADLETTERS = Topic(
 )
 
 INPUTS = (SAMPLES, USER_EVENTS, ERRORS, LOGS)
-TOPICS = (*INPUTS, ROLLUPS, ALERTS, ALERT_STATES, CONTROL, NOTIFICATIONS, INCIDENTS, DEADLETTERS)
+TOPICS = (*INPUTS, ROLLUPS, ALERTS, ALERT_STATES, CONTROL, NOTIFICATIONS, INCIDENTS, ACCESS, CHANGES, DEADLETTERS)
 BY_NAME = {topic.name: topic for topic in TOPICS}

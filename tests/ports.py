@@ -9,6 +9,8 @@ FIRST, LAST = 10_000, 32_000
 """Below 32768, from where on Linux gives ports to outgoing connections: none takes that of a killed service."""
 
 WORKERS = 8
+UP_PORTS = 9
+"""So many does `watchkeeper up` open, from `port_base` on."""
 
 
 def free_ports(count: int = 1) -> int:

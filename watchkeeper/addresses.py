@@ -1,8 +1,8 @@
 """Where Kafka and ClickHouse are for this process: as settings say, else as the instance of the data folder says."""
 
+from connect.asking import Endpoint
 from connect.config import ClickHouseConfig, KafkaConfig
 from watchkeeper import instance
-from watchkeeper.asking import Endpoint
 from watchkeeper.instance import Instance, NotRunning
 from watchkeeper.settings import Settings
 from watchkeeper.sources import Loaded

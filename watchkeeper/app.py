@@ -3,17 +3,22 @@
 Its modules are imported when they are called: `watchkeeper query` must not pay for the stream processor.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from watchkeeper.granting import accounts, keys
 from watchkeeper.hiding import maintenance, routes, silences
 from watchkeeper.options import AsJson, Config, DataDir, Limit
 from watchkeeper.past import deadletters, replay
 from watchkeeper.proof import audit, ledger
 from watchkeeper.responding import incidents
 from watchkeeper.ruling import rules
+
+if TYPE_CHECKING:
+    from watchkeeper.commands.roles import Role
 
 app = typer.Typer(
     help="Platform monitoring as a streaming event pipeline.",
@@ -35,6 +40,8 @@ for name, group in (
     ("rules", rules),
     ("deadletters", deadletters),
     ("replay", replay),
+    ("keys", keys),
+    ("accounts", accounts),
     ("config", config),
 ):
     app.add_typer(group, name=name)
@@ -42,12 +49,9 @@ for name, group in (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
+        from watchkeeper.version import version
 
-        try:
-            typer.echo(f"watchkeeper {version('watchkeeper')}")
-        except PackageNotFoundError:
-            typer.echo("watchkeeper, run from its source tree without being installed")
+        typer.echo(f"watchkeeper {version()}")
         raise typer.Exit
 
 
@@ -99,44 +103,38 @@ def up(  # noqa: PLR0917  (options, all of them named)
     raise typer.Exit(run(arguments, config=config, for_s=for_s, screen=not no_screen, picture=picture))
 
 
-@app.command()
-def collect(data_dir: DataDir = None, config: Config = None) -> None:
-    """Run the collector: this machine's samples to Kafka."""
-    from watchkeeper.commands.roles import run_collect
+def _role(name: "Role") -> Callable[[Path | None, Path | None], None]:
+    def run(data_dir: DataDir = None, config: Config = None) -> None:
+        from watchkeeper.commands.roles import RUN
 
-    raise typer.Exit(run_collect({"data_dir": data_dir}, config))
+        raise typer.Exit(RUN[name]({"data_dir": data_dir}, config))
 
-
-@app.command()
-def process(data_dir: DataDir = None, config: Config = None) -> None:
-    """Run a stream processor: windows, rules, alerts."""
-    from watchkeeper.commands.roles import run_process
-
-    raise typer.Exit(run_process({"data_dir": data_dir}, config))
+    return run
 
 
-@app.command()
-def sink(data_dir: DataDir = None, config: Config = None) -> None:
-    """Run the sink: rollups, events and alerts to ClickHouse."""
-    from watchkeeper.commands.roles import run_sink
-
-    raise typer.Exit(run_sink({"data_dir": data_dir}, config))
+_ROLES: Mapping["Role", str] = {
+    "collect": "Run the collector: this machine's samples to Kafka.",
+    "process": "Run a stream processor: windows, rules, alerts.",
+    "sink": "Run the sink: rollups, events and alerts to ClickHouse.",
+    "notify": "Run the notifier: alerts to people and other systems.",
+    "serve": "Run the API: HTTP for everything that is known and taken in.",
+}
+for role, told in _ROLES.items():
+    app.command(role, help=told)(_role(role))
 
 
 @app.command()
-def notify(data_dir: DataDir = None, config: Config = None) -> None:
-    """Run the notifier: alerts to people and other systems."""
-    from watchkeeper.commands.roles import run_notify
-
-    raise typer.Exit(run_notify({"data_dir": data_dir}, config))
-
-
-@app.command()
-def prepare(data_dir: DataDir = None, config: Config = None) -> None:
+def prepare(
+    data_dir: DataDir = None,
+    config: Config = None,
+    first_key: Annotated[
+        bool, typer.Option("--first-key", help="Make a key of the API and print it, if there is none.")
+    ] = False,
+) -> None:
     """Create tables and topics, and put back what a new embedded broker must know."""
     from watchkeeper.commands.prepare import run
 
-    run({"data_dir": data_dir}, config)
+    run({"data_dir": data_dir}, config, first_key=first_key)
 
 
 @app.command()

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
             from watchkeeper.commands import status
 
             return status.run(plain[0], as_json=plain[1])
-        case ["collect" | "process" | "sink" | "notify" as role]:
+        case ["collect" | "process" | "sink" | "notify" | "serve" as role]:
             from watchkeeper.commands import roles
 
             return roles.RUN[role]({}, None)

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from connect.asking import Endpoint, get, status_of
 from schemas.topics import TOPICS
 from watchkeeper import addresses
-from watchkeeper.asking import Endpoint, get, status_of
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.embedded.broker import EmbeddedBroker
 from watchkeeper.embedded.clickhouse import EmbeddedClickHouse
@@ -24,10 +24,10 @@ from watchkeeper.supervisor import Command
 BROKER = "broker"
 EMBEDDED_SESSION_S = 6.0
 EMBEDDED_EARLY_MS = 5_000
-ROLES = ("process", "notify", "sink", "collect")
+ROLES = ("process", "notify", "sink", "serve", "collect")
 """In the order of their start."""
 
-READERS = frozenset({"watchkeeper-prepare", "watchkeeper-process", "watchkeeper-sink", "watchkeeper-notify"})
+READERS = frozenset(f"watchkeeper-{name}" for name in ("prepare", "process", "sink", "notify"))
 """Ids of our Kafka clients that work while others wait for a new broker."""
 
 
@@ -85,7 +85,13 @@ class Layout:
             mine["the broker's other side"] = self._behind
         if CLICKHOUSE in self.embedded:
             mine["ClickHouse"] = self.settings.port_base + 1
+        mine["the API"] = self.settings.api_port
         return mine | {f"the metrics of {role}": self.settings.metrics_port(role) for role in self.roles}
+
+    @property
+    def api(self) -> str:
+        """HOST:PORT of the API."""
+        return f"{self.settings.serve.host}:{self.settings.api_port}"
 
     def metrics(self, name: str) -> str:
         """HOST:PORT of a role's /metrics and /status; empty of the broker and of ClickHouse."""
@@ -124,14 +130,15 @@ class Layout:
         service = EmbeddedClickHouse(self.folder / "clickhouse", self.settings.port_base + 1, self._log(CLICKHOUSE))
         return self._command(CLICKHOUSE, tuple(service.command()), _inherited())
 
-    def role(self, name: str, epoch: str) -> Command:
+    def role(self, name: str, epoch: str, *options: str) -> Command:
         """One of our own subcommands.
 
         Args:
             name: Name of the subcommand.
             epoch: Incarnation of the topics.
+            options: Of the subcommand.
         """
-        program = (sys.executable, "-m", "watchkeeper", name)
+        program = (sys.executable, "-m", "watchkeeper", name, *options)
         return self._command(name, program, _inherited() | environment(self._settings(epoch)))
 
     def _command(self, name: str, argv: tuple[str, ...], env: Mapping[str, str]) -> Command:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
+from connect.asking import status_of
 from schemas.errors import TransientError
-from watchkeeper.asking import status_of
 from watchkeeper.child_logs import last_lines
 from watchkeeper.embedded.child import require_free
 from watchkeeper.embedded.gate import Gate
@@ -37,7 +37,7 @@ DRAIN_EXTRA_S = 4.0
 REPLACED_S = 2.0
 STOP_S = 10.0
 STOP_ORDER = (
-    *(("collect", 2.0), ("process", 4.5), ("notify", 2.0), ("sink", 4.0)),
+    *(("serve", 1.5), ("collect", 2.0), ("process", 4.5), ("notify", 2.0), ("sink", 4.0)),
     *((CLICKHOUSE, 3.0), (BROKER, 3.0)),
 )
 """Who stops after whom, and the most each may take; what is left of `STOP_S` may be less."""
@@ -76,7 +76,7 @@ class Pipeline:
         if self.gate is not None:
             await self.gate.open()
         await self._start_services(progress)
-        await self._start_roles(progress)
+        await self._start_roles(progress, *(("--first-key",) if KAFKA in self.layout.embedded else ()))
 
     async def _start_services(self, progress: Progress) -> None:
         if KAFKA in self.layout.embedded:
@@ -109,8 +109,8 @@ class Pipeline:
             self._add(Child(self.layout.broker(), say=self._journal.say, restart=not forgetful))
         await self._started(BROKER, SERVICE_READY_S)
 
-    async def _start_roles(self, progress: Progress) -> None:
-        await prepare(self.layout.role("prepare", self.epoch), progress)
+    async def _start_roles(self, progress: Progress, *options: str) -> None:
+        await prepare(self.layout.role("prepare", self.epoch, *options), progress)
         if self.gate is not None:
             self.gate.release()
         for name in self.layout.roles:
@@ -180,7 +180,7 @@ class Pipeline:
         """
         if self.gate is not None:
             self.gate.shut()
-        for name in READS:
+        for name in ("serve", *READS):
             await self.children[name].stop(REPLACED_S)
         await self.children[BROKER].stop(1.0)
         await self._start_broker()
@@ -261,7 +261,7 @@ class Pipeline:
         }
 
     def _in_order(self) -> Iterator[Child]:
-        for name in (BROKER, CLICKHOUSE, "collect", "process", "notify", "sink"):
+        for name in (BROKER, CLICKHOUSE, "collect", "process", "notify", "sink", "serve"):
             if name in self.children:
                 yield self.children[name]
 

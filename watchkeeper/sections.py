@@ -235,6 +235,40 @@ class NotifySettings(Section):
     )
 
 
+class ServeSettings(Section):
+    """The process that answers HTTP: the API."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen at.")
+    port: Port | None = Field(default=None, description="Of the API; default: port_base + 8; 0: any.")
+    cert_file: str = Field(default="", description="Certificate chain (PEM): with it HTTPS is spoken.")
+    key_file: str = Field(default="", description="Private key of the certificate (PEM).")
+    allow_insecure: bool = Field(
+        default=False, description="Allow HTTP without encryption at an address that other machines reach."
+    )
+    deadline_s: float = Field(default=2.0, gt=0, le=600, description="How long open requests may take on stop.")
+    metrics_port: Port | None = Field(
+        default=None, description="Of /metrics and /status; default: port_base + 7; 0: any."
+    )
+
+    @field_validator("key_file")
+    @classmethod
+    def _both(cls, value: str, info: ValidationInfo) -> str:
+        if bool(value) != bool(info.data.get("cert_file")):
+            raise ValueError("serve.cert_file and serve.key_file go together")
+        return value
+
+    @field_validator("allow_insecure")
+    @classmethod
+    def _encrypted_or_near(cls, value: bool, info: ValidationInfo) -> bool:
+        host = info.data.get("host", "")
+        if not value and not info.data.get("cert_file") and not _is_loopback(host):
+            raise ValueError(
+                f"{host} can be reached from other machines and keys would travel in the open: set serve.cert_file and"
+                " serve.key_file, or serve.allow_insecure to true behind a proxy that encrypts"
+            )
+        return value
+
+
 class EmbeddedSettings(Section):
     """The broker and the ClickHouse that `watchkeeper up` starts."""
 

@@ -20,10 +20,12 @@ from watchkeeper.sections import (
     LogSettings,
     NotifySettings,
     ProcessSettings,
+    ServeSettings,
     SinkSettings,
 )
 
 ENV_PREFIX = "WATCHKEEPER_"
+_METRICS_PORTS = {"collect": 2, "process": 3, "sink": 4, "notify": 6, "serve": 7}
 
 
 class Settings(BaseSettings):
@@ -44,7 +46,7 @@ class Settings(BaseSettings):
         default=17_600,
         ge=1_024,
         le=65_530,
-        description="First of the ports of `up`, seven at most.",
+        description="First of the ports of `up`, nine at most.",
     )
     source: Source = Field(
         default_factory=socket.gethostname, description="Name under which this machine's records are emitted."
@@ -60,6 +62,7 @@ class Settings(BaseSettings):
     process: ProcessSettings = Field(default_factory=ProcessSettings)
     sink: SinkSettings = Field(default_factory=SinkSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
 
     @field_validator("data_dir", mode="before")
@@ -86,4 +89,9 @@ class Settings(BaseSettings):
     def metrics_port(self, role: str) -> int:
         """Port of the metrics of a role."""
         chosen: int | None = getattr(self, role).metrics_port
-        return self.port_base + {"collect": 2, "process": 3, "sink": 4, "notify": 6}[role] if chosen is None else chosen
+        return self.port_base + _METRICS_PORTS[role] if chosen is None else chosen
+
+    @property
+    def api_port(self) -> int:
+        """Port of the API."""
+        return self.port_base + 8 if self.serve.port is None else self.serve.port

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from watchkeeper.asking import Endpoint, rows_of, status_of
+from connect.asking import Endpoint, rows_of, status_of
 from watchkeeper.instance import ProcessEntry
 from watchkeeper.view import AlertView, ProcessView, health_of, rate
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from connect.groups import first_of
 from connect.kafka import COMMIT_REFUSED, Consumer, KafkaError, RebalanceListener, TopicPartition
 from connect.lag import LagWatch
 from connect.offsets import end_offsets
@@ -113,7 +114,7 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
             if not work.done():
                 await self._finish(work)
             if work.done() and not work.cancelled() and (error := work.exception()) is not None:
-                raise _first(error)
+                raise first_of(error)
         finally:
             for task in (work, asked):
                 task.cancel()
@@ -294,10 +295,3 @@ class Flow(RebalanceListener):  # type: ignore[misc]  # the client ships no type
 
     def _clocks_ms(self) -> dict[TopicPartition, int]:
         return {tp: at_ms for lane in self._lanes for tp, at_ms in lane.clock_ms.items()}
-
-
-def _first(error: BaseException) -> BaseException:
-    """What went wrong first, out of what a group of tasks collected."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -51,6 +51,10 @@ _RAISED = f"""
 {_TRANSITION} WHERE (startsWith(alert, {{name:String}}) OR rule = {{name:String}}) AND to_state = 'firing'
 ORDER BY at DESC, revision DESC LIMIT 1
 """
+_OF_ALERT = f"""
+{_TRANSITION} WHERE alert = {{alert:String}} AND episode >= fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC')
+ORDER BY at, revision LIMIT 10000
+"""
 _FIELDS = (
     *("id", "alert", "rule", "rule_version", "entity", "metric", "episode_ms", "at_ms", "from_state", "to_state"),
     *("severity", "revision", "outcome", "value", "threshold", "partial", "summary", "flapping", "left_out"),
@@ -115,6 +119,11 @@ def control_history(store: Store) -> tuple[list[RuleControl], list[RuleApplied]]
 def transitions_until(store: Store, at_ms: int) -> list[Transition]:
     """The newest transition of each alert up to an evaluation time. Raises as `incarnations`."""
     return [_transition(row) for row in store.rows(_BEFORE, {"at_ms": at_ms})]
+
+
+def transitions_of(store: Store, alert: str, from_ms: int) -> list[Transition]:
+    """All transitions of an alert in episodes that began then or later, the oldest first. Raises as `incarnations`."""
+    return [_transition(row) for row in store.rows(_OF_ALERT, {"alert": alert, "from_ms": from_ms})]
 
 
 def newest_raise(store: Store, name: str) -> Transition | None:

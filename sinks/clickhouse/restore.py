@@ -5,6 +5,7 @@ and which incidents there are.
 from pydantic import TypeAdapter
 
 from connect.clickhouse import Store
+from schemas.access import AccessRecord, Account, ApiKey
 from schemas.alerts import AlertState, MemoryChunk
 from schemas.control import Acknowledgement, Maintenance, RuleControl, Silence
 from schemas.incidents import IncidentAction, IncidentEvent, IncidentRecord
@@ -12,12 +13,16 @@ from schemas.notifications import Delivered, Failed, NotificationRecord, Planned
 
 Decision = RuleControl | Silence | Maintenance | Acknowledgement
 _DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+_ACCESS: TypeAdapter[ApiKey | Account] = TypeAdapter(AccessRecord)
 _NOTIFICATION: TypeAdapter[Planned | Delivered | Failed | Suppressed] = TypeAdapter(NotificationRecord)
 _INCIDENT: TypeAdapter[IncidentEvent | IncidentAction] = TypeAdapter(IncidentRecord)
 
 _CONTROL = """
 SELECT argMax(record, (version, at, by)) FROM watchkeeper_store.control FINAL
 WHERE NOT startsWith(id, 'applied/') GROUP BY id ORDER BY id
+"""
+_KEYS = """
+SELECT argMax(record, (version, at, by)) FROM watchkeeper_store.access FINAL GROUP BY id ORDER BY id
 """
 # Within one incarnation of the topic its last record holds; of several incarnations the one that was evaluated last.
 _STATES = """
@@ -66,6 +71,17 @@ def load_control(store: Store) -> list[Decision]:
         StoreRefused: There are no tables yet.
     """
     return [_DECISION.validate_json(record) for (record,) in store.rows(_CONTROL)]
+
+
+def load_access(store: Store) -> list[tuple[str, bytes]]:
+    """The newest version of each key and each account, with its id.
+
+    Raises:
+        StoreUnavailable: ClickHouse is away.
+        StoreRefused: There are no tables yet.
+    """
+    records = [_ACCESS.validate_json(record) for (record,) in store.rows(_KEYS)]
+    return [(one.id, one.model_dump_json().encode()) for one in records]
 
 
 def load_states(store: Store) -> list[AlertState]:

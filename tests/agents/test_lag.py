@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from connect.asking import get, status_of
 from connect.config import KafkaConfig
 from tests.agents.pipeline import Pipeline, eventually, now_ms, pipeline, record
 from tests.ports import free_ports
-from watchkeeper.asking import get, status_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(120)]
 

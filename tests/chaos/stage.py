@@ -29,7 +29,7 @@ from tests.chaos.oracle import LogRules
 from tests.chaos.proxy import FaultProxy
 from tests.conftest import STOP_S, embedded_clickhouse
 from tests.e2e.running import Running, eventually, running
-from tests.ports import free_ports
+from tests.ports import UP_PORTS, free_ports
 from watchkeeper.embedded.apache_kafka.service import ApacheKafka, Ports
 from watchkeeper.instance import NotRunning, ProcessEntry, read
 from watchkeeper.supervisor import Condition
@@ -211,7 +211,7 @@ def _on_stage(stage: Stage) -> Iterator[Stage]:
 
 @contextmanager
 def _embedded(broker: str, folder: Path, _: int) -> Iterator[Stage]:
-    base = free_ports(6)
+    base = free_ports(UP_PORTS)
     stage = Stage(
         launch=lambda: running(folder / "data", folder / "up.log", "--broker", broker, port_base=base),
         port_base=base,
@@ -241,7 +241,7 @@ def cluster(folder: Path, _: int) -> Iterator[Stage]:
         )
         for number, one in enumerate(ports, 1)
     )
-    base, bootstrap = free_ports(6), ",".join(node.address for node in nodes)
+    base, bootstrap = free_ports(UP_PORTS), ",".join(node.address for node in nodes)
     with ExitStack() as stack:
         for node in nodes:
             stack.callback(node.stop, STOP_S)
@@ -263,7 +263,7 @@ def served(folder: Path, seed: int) -> Iterator[Stage]:
     """An instance with points at which it ends; it reaches Kafka and ClickHouse, which outlive it, through proxies."""
     (folder / "store").mkdir()
     clickhouse = embedded_clickhouse(folder / "store")
-    ports, base, points = Ports(free_ports(), free_ports()), free_ports(6), folder / "points"
+    ports, base, points = Ports(free_ports(), free_ports()), free_ports(UP_PORTS), folder / "points"
     rules = LogRules(segment_ms=SHORT_SEGMENT_MS)
     points.mkdir()
     with ExitStack() as stack:

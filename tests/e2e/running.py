@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from tests.ports import free_ports
+from tests.ports import UP_PORTS, free_ports
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def running(
         env: Variables beside ours.
     """
     command = [sys.executable, "-m", module, "up", "--no-screen", "--data-dir", str(data_dir)]
-    command += ["--port-base", str(port_base or free_ports(6)), *arguments]
+    command += ["--port-base", str(port_base or free_ports(UP_PORTS)), *arguments]
     with output.open("ab") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **(env or {})}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import Running, eventually, running
-from tests.ports import free_ports
+from tests.ports import UP_PORTS, free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(360)]
 
@@ -204,6 +204,6 @@ def test_up_ends_by_itself_with_success(tmp_path: Path) -> None:
         str(tmp_path / "data"),
     ]
     done = subprocess.run(
-        [*command, "--port-base", str(free_ports(6))], capture_output=True, text=True, timeout=90, check=False
+        [*command, "--port-base", str(free_ports(UP_PORTS))], capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,20 +14,32 @@ from connect.clock import now_ms
 from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
-from operations import control
+from operations import access, control
 from operations.rules_file import default_rules
+from schemas.access import SCOPES
 from schemas.alerts import AlertState, MemoryChunk
 from schemas.control import RuleControl
-from schemas.topics import ALERT_STATES, CONTROL, INCIDENTS, NOTIFICATIONS
+from schemas.topics import ACCESS, ALERT_STATES, CONTROL, INCIDENTS, NOTIFICATIONS
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.restore import load_control, load_incidents, load_memory, load_notices, load_states
+from sinks.clickhouse.restore import (
+    Decision,
+    load_access,
+    load_control,
+    load_incidents,
+    load_memory,
+    load_notices,
+    load_states,
+)
 from watchkeeper import addresses
 from watchkeeper.commands.topics import partitions, ready_topics
 from watchkeeper.sources import Nested, load
 
 
-def run(arguments: Nested, config: Path | None) -> None:
+def run(arguments: Nested, config: Path | None, *, first_key: bool) -> None:
     """Prints `step: what it brought` after each step.
+
+    Args:
+        first_key: Whether to make a key of the API that may do everything, where there is none. It is printed, once.
 
     Raises:
         BadSettings: The database is of a newer program, or its migrations were changed.
@@ -42,6 +54,8 @@ def run(arguments: Nested, config: Path | None) -> None:
     _tell("topics", f"{len(created)} created" if created else "all there")
     _tell("restore", asyncio.run(_restore(kafka, store)))
     store.close()
+    if first_key and (key := asyncio.run(_first_key(kafka))):
+        _tell("API key", f"{key} (may do everything; it is shown this once)")
 
 
 def _tell(step: str, brought: str) -> None:
@@ -49,41 +63,55 @@ def _tell(step: str, brought: str) -> None:
 
 
 async def _restore(kafka: KafkaConfig, store: Store) -> str:
-    """Fills `control`, `alerts.state`, `notifications` and `incidents` from ClickHouse where they are empty.
+    """Fills the topics of decisions, alerts, notices, incidents and access from ClickHouse where they are empty.
 
     Where no rule ever was it gives the default rules. States first: an evaluator that saw the rules without them would
     begin new episodes.
     """
-    ends = await offsets.end_offsets(kafka, [one.name for one in (CONTROL, ALERT_STATES, NOTIFICATIONS, INCIDENTS)])
+    names = [one.name for one in (CONTROL, ALERT_STATES, NOTIFICATIONS, INCIDENTS, ACCESS)]
+    ends = await offsets.end_offsets(kafka, names)
     empty = {topic for topic, _ in ends if not any(end for (name, _), end in ends.items() if name == topic)}
     states = load_states(store) if ALERT_STATES.name in empty else []
     memory = load_memory(store) if ALERT_STATES.name in empty else []
-    decisions = load_control(store) if CONTROL.name in empty else []
-    notices = load_notices(store) if NOTIFICATIONS.name in empty else []
-    incidents = load_incidents(store) if INCIDENTS.name in empty else []
     told = []
     if states or memory:
         await _publish_states(kafka, states, memory)
         told.append(f"{len(states)} alert states")
         told += [f"{len(memory)} hours that rules remember"] if memory else []
-    if notices:
-        async with connected(kafka) as client:
-            await Outbox(client).deliver(Message(NOTIFICATIONS.name, id_.encode(), value) for id_, value in notices)
-        told.append(f"{len(notices)} records of notices")
-    if incidents:
-        async with connected(kafka) as client:
-            await Outbox(client).deliver(Message(INCIDENTS.name, id_.encode(), value) for id_, value in incidents)
-        told.append(f"{len(incidents)} records of incidents")
-    if decisions:
-        await control.publish(kafka, decisions)
-        rules = sum(isinstance(one, RuleControl) for one in decisions)
-        told.append(f"{rules} rules")
-        told += [f"{len(decisions) - rules} silences"] if len(decisions) > rules else []
-    elif CONTROL.name in empty:
+    for topic, load_records, what in (
+        (NOTIFICATIONS, load_notices, "records of notices"),
+        (INCIDENTS, load_incidents, "records of incidents"),
+        (ACCESS, load_access, "keys and accounts"),
+    ):
+        if topic.name in empty and (records := load_records(store)):
+            async with connected(kafka) as client:
+                await Outbox(client).deliver(Message(topic.name, id_.encode(), value) for id_, value in records)
+            told.append(f"{len(records)} {what}")
+    if CONTROL.name in empty:
+        told += await _publish_decisions(kafka, load_control(store))
+    return ", ".join(told) or "nothing to do"
+
+
+async def _first_key(kafka: KafkaConfig) -> str:
+    """A new key where there is none; empty: there is one."""
+    if (await access.read(kafka)).keys:
+        return ""
+    at_ms = now_ms()
+    expires_ms = at_ms + access.LASTS_MS
+    key, secret = access.new_key("first run", SCOPES, by="first run", at_ms=at_ms, expires_ms=expires_ms)
+    await access.publish(kafka, [key])
+    return secret.get_secret_value()
+
+
+async def _publish_decisions(kafka: KafkaConfig, decisions: Sequence[Decision]) -> list[str]:
+    if not decisions:
         defaults = control.records({}, control.plan({}, default_rules()), by="default rules", at_ms=now_ms())
         await control.publish(kafka, defaults)
-        told.append(f"{len(defaults)} default rules")
-    return ", ".join(told) or "nothing to do"
+        return [f"{len(defaults)} default rules"]
+    await control.publish(kafka, decisions)
+    rules = sum(isinstance(one, RuleControl) for one in decisions)
+    silences = [f"{len(decisions) - rules} silences"] if len(decisions) > rules else []
+    return [f"{rules} rules", *silences]
 
 
 async def _publish_states(kafka: KafkaConfig, states: Sequence[AlertState], memory: Sequence[MemoryChunk]) -> None:

@@ -1,4 +1,4 @@
-"""`watchkeeper collect | process | sink | notify`: one role in the foreground, until SIGINT or SIGTERM."""
+"""`watchkeeper collect | process | sink | notify | serve`: one role in the foreground, until SIGINT or SIGTERM."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from watchkeeper import addresses, logs
 from watchkeeper.settings import Settings
 from watchkeeper.sources import Loaded, Nested, load, variable
 
-Role = Literal["collect", "process", "sink", "notify"]
+Role = Literal["collect", "process", "sink", "notify", "serve"]
 
 
 def run_collect(arguments: Nested, config: Path | None) -> int:
@@ -79,6 +79,27 @@ def run_notify(arguments: Nested, config: Path | None) -> int:
     return _until_stopped("notify", loaded.settings, lambda telemetry, stop: notify(chosen, telemetry, stop))
 
 
+def run_serve(arguments: Nested, config: Path | None) -> int:
+    """Answers HTTP until told to stop; its exit code."""
+    from api.serve import ServeConfig, serve
+    from watchkeeper.version import version
+
+    loaded = _begin("serve", arguments, config)
+    settings = loaded.settings
+    chosen = ServeConfig(
+        kafka=addresses.kafka_config(loaded, client_id="watchkeeper-serve"),
+        clickhouse=addresses.clickhouse_config(loaded),
+        host=settings.serve.host,
+        port=settings.api_port,
+        cert_file=settings.serve.cert_file,
+        key_file=settings.serve.key_file,
+        deadline_s=settings.serve.deadline_s,
+        processes={role: f"127.0.0.1:{settings.metrics_port(role)}" for role in RUN if role != "serve"},
+        version=version(),
+    )
+    return _until_stopped("serve", settings, lambda telemetry, stop: serve(chosen, telemetry, stop))
+
+
 def fold_rules(settings: Settings) -> FoldConfig:
     """What the workers fold every input partition by."""
     process = settings.process
@@ -135,5 +156,6 @@ RUN: Mapping[Role, Callable[[Nested, Path | None], int]] = {
     "process": run_process,
     "sink": run_sink,
     "notify": run_notify,
+    "serve": run_serve,
 }
 """What runs each role, given settings of the command line and the settings file that it names."""

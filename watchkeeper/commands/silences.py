@@ -1,11 +1,11 @@
 """`watchkeeper silences` and `watchkeeper maintenance`: what keeps alerts from being told."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.hidden import hidden_of
 from connect import clock
 from connect.clickhouse import Store
 from engine.silences import Calendar
@@ -14,7 +14,7 @@ from operations.silencing import Hidden
 from schemas.control import Maintenance, Silence
 from schemas.durations import duration_ms
 from schemas.errors import BadSettings
-from schemas.matchers import Matcher, matches
+from schemas.matchers import Matcher
 from watchkeeper import addresses
 from watchkeeper.commands.output import json_lines, table
 from watchkeeper.sources import Nested, load
@@ -23,14 +23,6 @@ from watchkeeper.whoami import whoami
 from watchkeeper.words import counted, duration, entity, moment
 
 SHOWN = 20
-
-_RAISED = """
-SELECT rule, metric, severity, CAST(entity, 'Map(String, String)'), toUnixTimestamp64Milli(at), summary
-FROM watchkeeper.alert_transitions
-WHERE to_state = 'firing' AND from_state IN ('ok', 'pending')
-    AND at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-ORDER BY at
-"""
 
 
 def add(texts: Sequence[str], arguments: Nested, config: Path | None, *, lasts: str, begins: str, comment: str,
@@ -98,22 +90,16 @@ def preview(
     now_ms = clock.now_ms()
     span = {"from_ms": moment_ms("--last", last, now_ms=now_ms), "to_ms": now_ms}
     store = Store(addresses.clickhouse_config(load(arguments, config=config)))
-    raised = store.rows(_RAISED, span)
-    hidden = [row for row in raised if matches(matchers, _labels(row))]
+    found = hidden_of(store, matchers, span["from_ms"], span["to_ms"])
     if as_json:
-        json_lines({"rule": row[0], "entity": row[3], "at_ms": row[4], "summary": row[5]} for row in hidden)
+        json_lines(one.model_dump(include={"rule", "entity", "at_ms", "summary"}) for one in reversed(found.newest))
         return
-    print(f"{len(hidden)} of {counted(len(raised), 'alert')} of the last {last} would not have been told")
-    for rule, count in Counter(row[0] for row in hidden).most_common():
+    print(f"{found.hidden} of {counted(found.raised, 'alert')} of the last {last} would not have been told")
+    for rule, count in found.by_rule.items():
         print(f"  {count:>6}  {rule}")
-    rows = [(moment(row[4]), row[2], row[0], entity(row[3])) for row in reversed(hidden[-SHOWN:])]
+    rows = [(moment(one.at_ms), one.severity, one.rule, entity(one.entity)) for one in found.newest[:SHOWN]]
     if rows:
         table(("raised", "severity", "rule", "entity"), rows, empty="")
-
-
-def _labels(row: Sequence[Any]) -> dict[str, str]:
-    rule, metric, severity, dimensions, *_ = row
-    return {**dimensions, "alertname": rule, "metric": metric, "severity": severity}
 
 
 def _told(matchers: Sequence[Matcher]) -> str:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from connect.asking import Endpoint
 from watchkeeper import locate
-from watchkeeper.asking import Endpoint
 from watchkeeper.instance import CLICKHOUSE, Instance, NotRunning, read
 from watchkeeper.view import AlertView, Health, ProcessView
 from watchkeeper.watch import Figures, Look, look, processes
