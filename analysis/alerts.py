@@ -24,22 +24,26 @@ SELECT
 FROM
 (
     SELECT
-        alert, toUnixTimestamp64Milli(episode) AS episode_ms,
-        argMax(
-            (rule, toString(severity), toString(to_state), entity, metric, value, threshold, summary, id,
-             toUnixTimestamp64Milli(at)),
-            (at, revision, id)
-        ) AS newest,
-        newest.1 AS rule, newest.2 AS severity, newest.4 AS entity, newest.5 AS metric, newest.6 AS value,
-        newest.7 AS threshold, newest.8 AS summary, newest.9 AS id,
-        minIf(toUnixTimestamp64Milli(at), to_state = 'firing') AS fired_ms,
-        multiIf(newest.3 != 'ok', newest.3, countIf(to_state = 'firing') > 0, 'resolved', 'cancelled') AS status,
+        alert, episode_ms, newest.1 AS rule, newest.2 AS severity, newest.4 AS entity, newest.5 AS metric,
+        newest.6 AS value, newest.7 AS threshold, newest.8 AS summary, newest.9 AS id, fired_ms,
+        multiIf(newest.3 != 'ok', newest.3, fired_ms > 0, 'resolved', 'cancelled') AS status,
         if(newest.3 = 'ok', newest.10, 0) AS ended_ms
-    FROM watchkeeper_store.transitions FINAL
-    WHERE episode >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-        AND episode < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-        AND ({rule:String} = '' OR rule = {rule:String}) AND ({alert:String} = '' OR alert = {alert:String})
-    GROUP BY alert, episode
+    FROM
+    (
+        SELECT
+            t.alert AS alert, toUnixTimestamp64Milli(t.episode) AS episode_ms,
+            argMax(
+                (t.rule, toString(t.severity), toString(t.to_state), t.entity, t.metric, t.value, t.threshold, t.summary,
+                 t.id, toUnixTimestamp64Milli(t.at)),
+                (t.at, t.revision, t.id)
+            ) AS newest,
+            minIf(toUnixTimestamp64Milli(t.at), t.to_state = 'firing') AS fired_ms
+        FROM watchkeeper_store.transitions AS t FINAL
+        WHERE t.episode >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+            AND t.episode < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+            AND ({rule:String} = '' OR t.rule = {rule:String}) AND ({alert:String} = '' OR t.alert = {alert:String})
+        GROUP BY alert, episode_ms
+    )
 ) AS e
 LEFT JOIN
 (

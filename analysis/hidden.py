@@ -39,7 +39,7 @@ class Hiding(BaseModel):
     newest: list[HiddenAlert] = Field(description="The newest 200 of them, the newest first.")
 
 
-def hidden_of(store: Store, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> Hiding:
+def hidden_of(store: Store, matchers: Sequence[Matcher], from_ms: int, to_ms: int, *, shown: int = MAX_SHOWN) -> Hiding:
     """Holds matchers against the past. Raises StoreUnavailable."""
     raised = [
         (metric, HiddenAlert(rule=rule, severity=severity, entity=entity, at_ms=at_ms, summary=summary))
@@ -48,7 +48,7 @@ def hidden_of(store: Store, matchers: Sequence[Matcher], from_ms: int, to_ms: in
     found = [one for metric, one in raised if matches(matchers, _labels(metric, one))]
     return Hiding(
         raised=len(raised), hidden=len(found), by_rule=dict(Counter(one.rule for one in found).most_common()),
-        newest=found[: -MAX_SHOWN - 1 : -1],
+        newest=found[: -shown - 1 : -1],
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import problems
 from api.problems import MEDIA_TYPE, ProblemBody
-from api.routes import alerts, incidents, metrics, rules, silences
+from api.routes import alerts, incidents, ingest, keys, live, metrics, rules, silences, sql, status
 from api.services import Services
 
 PREFIX = "/api/v1"
@@ -41,7 +41,7 @@ def application(services: Services) -> FastAPI:
             for status, told in _PROBLEMS.items()
         },
     )
-    for module in (metrics, alerts, incidents, rules, silences):
+    for module in (ingest, metrics, alerts, incidents, rules, silences, status, live, sql, keys):
         router.include_router(module.router)
     app.include_router(router)
     return app

@@ -12,6 +12,7 @@ import uvicorn
 
 from api.app import application
 from api.live import Live
+from api.rates import Rates
 from api.services import Services
 from connect.clickhouse import Store
 from connect.clock import now_ms
@@ -35,6 +36,7 @@ class ServeConfig:
         key_file: Its private key (PEM).
         processes: Where each process of the pipeline tells its status: `HOST:PORT`.
         version: Of the program.
+        records_per_s: How many records a key may send each second; 0: any number.
         deadline_s: How long open requests may take when it stops.
     """
 
@@ -47,6 +49,7 @@ class ServeConfig:
     processes: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     deadline_s: float = 2.0
+    records_per_s: float = 0.0
 
 
 async def serve(config: ServeConfig, telemetry: Telemetry, stop: asyncio.Event) -> None:
@@ -64,6 +67,7 @@ async def serve(config: ServeConfig, telemetry: Telemetry, stop: asyncio.Event) 
         processes=config.processes,
         version=config.version,
         live=Live(config.kafka),
+        rates=Rates(config.records_per_s),
     )
     server = _Server(
         uvicorn.Config(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.live import Live
+from api.rates import Rates
+from connect.bulk import Bulk
 from connect.clickhouse import Store
 from connect.config import KafkaConfig
 from connect.groups import first_of
@@ -34,7 +36,11 @@ class Services:
         processes: Of each process of the pipeline where its status is: `HOST:PORT`.
         version: Of the program.
         live: What happens now.
+        rates: How many records each key may send.
+        taking_in: Requests that bring records and are under way.
+        bulk: Sends records; None until it runs.
         previewing: Held while rules are played over the past: it takes a processor.
+        asking_sql: Held by statements of analysts.
         access: Keys and accounts, as `access` tells them.
         decisions: Rules, silences and maintenance, as `control` tells them.
     """
@@ -45,7 +51,11 @@ class Services:
     processes: Mapping[str, str]
     version: str
     live: Live
+    rates: Rates
+    taking_in: int = 0
+    bulk: Bulk | None = None
     previewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asking_sql: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     access: Access = field(default_factory=Access)
     decisions: Decisions = field(default_factory=Decisions)
     _outbox: Outbox | None = None
@@ -64,7 +74,8 @@ class Services:
 
     async def _run(self, ready: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
-            self._outbox = Outbox(await stack.enter_async_context(connected(self.kafka)))
+            producer = await stack.enter_async_context(connected(self.kafka))
+            self._outbox, self.bulk = Outbox(producer), Bulk(producer, self.kafka.bootstrap)
             readers = [
                 (await stack.enter_async_context(TopicReader(self.kafka, topic.name)), take)
                 for topic, take in ((ACCESS, self.access.take), (CONTROL, self.decisions.take))

@@ -4,6 +4,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedIOBase
+from types import MappingProxyType
 from typing import Any, cast
 
 import clickhouse_connect
@@ -130,21 +131,29 @@ class Store:
             self._known[key] = list(self._connected().create_insert_context(table, names).column_types)
         return self._known[key]
 
-    def raw(self, sql: str, fmt: str | None, parameters: Parameters | None = None) -> Iterator[bytes]:
+    def raw(
+        self,
+        sql: str,
+        fmt: str | None,
+        parameters: Parameters | None = None,
+        *,
+        settings: Mapping[str, int | str] = MappingProxyType({}),
+    ) -> Iterator[bytes]:
         """The answer's bytes in any of ClickHouse's output formats, piece by piece. It cannot change anything.
 
         Args:
             fmt: The format; None where the statement names it.
+            settings: Of ClickHouse, such as limits.
 
         Raises:
             StoreUnavailable: As `command`.
             StoreRefused: As `command`, and when the statement would change something.
         """
-        client, given = self._connected, _given(parameters)
+        client, given, asked = self._connected, _given(parameters), {**_READ_ONLY, **settings}
         with (
             _reading(),
             self._errors(),
-            cast("BufferedIOBase", client().raw_stream(sql, fmt=fmt, parameters=given, settings=_READ_ONLY)) as stream,
+            cast("BufferedIOBase", client().raw_stream(sql, fmt=fmt, parameters=given, settings=asked)) as stream,
         ):
             while piece := stream.read(65_536):
                 yield piece

@@ -245,6 +245,9 @@ class ServeSettings(Section):
     allow_insecure: bool = Field(
         default=False, description="Allow HTTP without encryption at an address that other machines reach."
     )
+    records_per_s: float = Field(
+        default=100_000.0, ge=0, description="Records that each key may send in a second; 0: any number."
+    )
     deadline_s: float = Field(default=2.0, gt=0, le=600, description="How long open requests may take on stop.")
     metrics_port: Port | None = Field(
         default=None, description="Of /metrics and /status; default: port_base + 7; 0: any."

@@ -1,7 +1,7 @@
 """Silences and maintenance: what keeps alerts from being told."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
@@ -98,19 +98,27 @@ async def put_maintenance(
     return made
 
 
-@router.delete("/{kind}/{name}", operation_id="endSilence", summary="End a silence, or maintenance")
-async def end_silence(
-    kind: Literal["silences", "maintenance"],
-    name: Annotated[str, Path(max_length=64)],
-    services: Known,
-    who: Operator,
-    address: changed.Address,
+Ended = Annotated[str, Path(min_length=1, max_length=64)]
+
+
+@router.delete("/silences/{name}", operation_id="endSilence", summary="End a silence")
+async def end_silence(name: Ended, services: Known, who: Operator, address: changed.Address) -> Silence | Maintenance:
+    """It no longer holds."""
+    return await _end(services, who, address, "silence", name)
+
+
+@router.delete("/maintenance/{name}", operation_id="endMaintenance", summary="End maintenance")
+async def end_maintenance(
+    name: Ended, services: Known, who: Operator, address: changed.Address
 ) -> Silence | Maintenance:
     """It no longer holds."""
-    one = "silence" if kind == "silences" else "maintenance"
-    known = silencing.named(services.decisions.hidden, one, name)
+    return await _end(services, who, address, "maintenance", name)
+
+
+async def _end(services: Services, who: Asker, address: str, kind: str, name: str) -> Hidden:
+    known = silencing.named(services.decisions.hidden, kind, name)
     made = silencing.ended(known, by=who.by, at_ms=services.now_ms())
-    await _publish(services, who, address, f"{one}.end", made)
+    await _publish(services, who, address, f"{kind}.end", made)
     return made
 
 

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from collectors.records import MAX_LINE, BadLine, Emitted, Emitter
 from connect.config import KafkaConfig
 from connect.kafka import connected
 from connect.outbox import Message, Outbox
 from schemas.errors import BadSettings
 from schemas.topics import SAMPLES
 from watchkeeper import addresses
-from watchkeeper.records import MAX_LINE, BadLine, Emitted, Emitter
 from watchkeeper.sources import Nested, load
 from watchkeeper.words import counted
 

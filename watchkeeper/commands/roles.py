@@ -94,6 +94,7 @@ def run_serve(arguments: Nested, config: Path | None) -> int:
         cert_file=settings.serve.cert_file,
         key_file=settings.serve.key_file,
         deadline_s=settings.serve.deadline_s,
+        records_per_s=settings.serve.records_per_s,
         processes={role: f"127.0.0.1:{settings.metrics_port(role)}" for role in RUN if role != "serve"},
         version=version(),
     )

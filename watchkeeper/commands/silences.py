@@ -90,7 +90,7 @@ def preview(
     now_ms = clock.now_ms()
     span = {"from_ms": moment_ms("--last", last, now_ms=now_ms), "to_ms": now_ms}
     store = Store(addresses.clickhouse_config(load(arguments, config=config)))
-    found = hidden_of(store, matchers, span["from_ms"], span["to_ms"])
+    found = hidden_of(store, matchers, span["from_ms"], span["to_ms"], shown=1_000_000)
     if as_json:
         json_lines(one.model_dump(include={"rule", "entity", "at_ms", "summary"}) for one in reversed(found.newest))
         return

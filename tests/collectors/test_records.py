@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from collectors.records import MAX_LINE, BadLine, Emitter
 from schemas.records import MAX_RECORD_BYTES
-from watchkeeper.records import MAX_LINE, BadLine, Emitter
 
 SAMPLES = [{"metric": "queue.depth", "value": 1}]
 
@@ -42,6 +42,14 @@ def test_a_line_that_is_no_record_is_told_and_not_counted(emitter: Emitter, line
     assert json.loads(emitter.line(json.dumps({"samples": SAMPLES})).value)["seq"] == 0
 
 
-def test_half_a_character_in_the_source_is_the_same_in_key_and_value(emitter: Emitter) -> None:
-    record = emitter.line(json.dumps({"source": "\ud800x", "samples": SAMPLES}))
-    assert record.key.decode() == json.loads(record.value)["source"] == "?x"
+def test_the_records_of_each_source_are_numbered_without_gaps(emitter: Emitter) -> None:
+    sources = ("a", "b", "a", "a", "b")
+    told = [json.loads(emitter.record({"source": one, "samples": SAMPLES}).value) for one in sources]
+    assert [one["seq"] for one in told] == [0, 0, 1, 2, 1]
+
+
+def test_half_a_character_is_no_text(emitter: Emitter) -> None:
+    with pytest.raises(BadLine, match="not JSON"):
+        emitter.line(json.dumps({"source": "\ud800x", "samples": SAMPLES}))
+    with pytest.raises(BadLine, match="not JSON"):
+        emitter.record({"source": "\ud800x", "samples": SAMPLES})
