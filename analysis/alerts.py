@@ -33,8 +33,8 @@ FROM
         SELECT
             t.alert AS alert, toUnixTimestamp64Milli(t.episode) AS episode_ms,
             argMax(
-                (t.rule, toString(t.severity), toString(t.to_state), t.entity, t.metric, t.value, t.threshold, t.summary,
-                 t.id, toUnixTimestamp64Milli(t.at)),
+                (t.rule, toString(t.severity), toString(t.to_state), t.entity, t.metric, t.value, t.threshold,
+                 t.summary, t.id, toUnixTimestamp64Milli(t.at)),
                 (t.at, t.revision, t.id)
             ) AS newest,
             minIf(toUnixTimestamp64Milli(t.at), t.to_state = 'firing') AS fired_ms

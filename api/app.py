@@ -22,11 +22,15 @@ _PROBLEMS = {
 }
 
 
-def application(services: Services) -> FastAPI:
-    """The whole application."""
+def application(version: str, services: Services | None = None) -> FastAPI:
+    """The whole application.
+
+    Args:
+        services: None: it is made for its document only.
+    """
     app = FastAPI(
         title="Watchkeeper",
-        version=services.version,
+        version=version,
         description=DESCRIPTION,
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,

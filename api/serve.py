@@ -71,8 +71,8 @@ async def serve(config: ServeConfig, telemetry: Telemetry, stop: asyncio.Event) 
     )
     server = _Server(
         uvicorn.Config(
-            application(services), log_config=None, access_log=False, server_header=False, lifespan="off",
-            timeout_graceful_shutdown=max(1, int(config.deadline_s)),
+            application(config.version, services), log_config=None, access_log=False, server_header=False,
+            lifespan="off", timeout_graceful_shutdown=max(1, int(config.deadline_s)),
             ssl_certfile=config.cert_file or None, ssl_keyfile=config.key_file or None,
         )
     )  # fmt: skip
