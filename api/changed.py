@@ -10,7 +10,7 @@ from api.problems import Fault, Problem
 from api.services import Services
 from connect.outbox import Message
 from operations.access import Asker
-from schemas.access import Change
+from schemas.access import ApiChange
 from schemas.topics import CHANGES, Topic
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -27,7 +27,7 @@ def record(
     services: Services, who: Asker, address: str, action: str, changed: str, version: int, detail: str = ""
 ) -> Message:
     """The record of a change."""
-    told = Change(
+    told = ApiChange(
         id=str(uuid.uuid4()), at_ms=services.now_ms(), by=who.by, name=who.name, address=address, action=action,
         object=changed, version=version, detail=detail[:1024],
     )  # fmt: skip

@@ -1,13 +1,11 @@
 """Many records at once to Kafka, within a deadline: what an answer of 202 stands on."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connect.kafka import partition_of
 from schemas.errors import BrokerUnavailable
 
 Pair = tuple[bytes, bytes]
@@ -15,7 +13,7 @@ Pair = tuple[bytes, bytes]
 
 
 class Bulk:
-    """Delivers records in batches of its own: one call for each record would take most of the time.
+    """Delivers records, those of many callers in the same batches.
 
     Args:
         producer: A started producer with acks=all.
@@ -33,24 +31,19 @@ class Bulk:
             BrokerUnavailable: It has not in time, or refuses. Some records may stand there all the same: whoever tries
                 again sends the same identities.
         """
+        sent: list[asyncio.Future[object]] = []
         try:
             async with asyncio.timeout(within_s):
-                partitions = len(await self._producer.partitions_for(topic))
-                by_partition: defaultdict[int, list[Pair]] = defaultdict(list)
-                for pair in records:
-                    by_partition[partition_of(pair[0], partitions)].append(pair)
-                sent = [await self._send(topic, number, some) for number, some in by_partition.items()]
-                await asyncio.gather(*(future for futures in sent for future in futures))
+                for key, value in records:
+                    sent.append(await self._producer.send(topic, value, key))
+                await asyncio.gather(*sent)
         except (TimeoutError, KafkaError) as error:
+            for future in sent:
+                future.add_done_callback(_forget)
             why = str(error) or f"no acknowledgement within {within_s:g} s"
             raise BrokerUnavailable(f"Kafka at {self._address} did not take the records: {why}") from error
 
-    async def _send(self, topic: str, partition: int, records: Sequence[Pair]) -> "list[asyncio.Future[object]]":
-        futures, batch = [], self._producer.create_batch()
-        for key, value in records:
-            if batch.append(key=key, value=value, timestamp=None) is None:
-                futures.append(await self._producer.send_batch(batch, topic, partition=partition))
-                batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
-        futures.append(await self._producer.send_batch(batch, topic, partition=partition))
-        return futures
+
+def _forget(acknowledgement: "asyncio.Future[object]") -> None:
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()

@@ -20,6 +20,8 @@ CONTRACTS = ROOT / "docs" / "contracts"
 
 sys.path.insert(0, str(ROOT))
 
+from api.app import application  # noqa: E402
+from api.listing import routes  # noqa: E402
 from benchmarks import beside, page  # noqa: E402  (after the path)
 from schemas.asyncapi import PARTIES, asyncapi, json_schemas, models, record_name  # noqa: E402
 from schemas.catalogue import CATALOGUE  # noqa: E402
@@ -229,6 +231,7 @@ def documents() -> dict[Path, str]:
     """Every generated file with what must stand in it."""
     wanted = {CONTRACTS / f"{name}.schema.json": _json(schema) for name, schema in json_schemas().items()}
     wanted[CONTRACTS / "asyncapi.json"] = _json(asyncapi(version()))
+    wanted[CONTRACTS / "openapi.json"] = _json(openapi := application(version()).openapi())
     blocks = {
         "topics": topics_table(schemas_at="docs/contracts"),
         "contracts": topics_table(schemas_at="."),
@@ -249,6 +252,7 @@ def documents() -> dict[Path, str]:
         "email-fields": receiver_fields(EmailSettings),
         "slack-fields": receiver_fields(SlackSettings),
         "pagerduty-fields": receiver_fields(PagerDutySettings),
+        "api-routes": page.markdown(("path", "operation", ""), list(routes(openapi))),
         "apprise-fields": receiver_fields(AppriseSettings),
     }
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))):

@@ -63,7 +63,7 @@ class Account(Wire):
     enabled: bool = True
 
 
-class Change(Wire):
+class ApiChange(Wire):
     """Somebody changed something through the API."""
 
     v: Literal[1] = 1

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.access import AccessRecord, Change
+from schemas.access import AccessRecord, ApiChange
 from schemas.alerts import StateRecord, Transition
 from schemas.control import ControlRecord
 from schemas.deadletters import DeadLetter, Redrive
@@ -132,7 +132,7 @@ ACCESS = Topic(
 )
 CHANGES = Topic(
     name="changes",
-    records=(Change,),
+    records=(ApiChange,),
     key="id of what was changed",
     partitions=1,
     retention_ms=30 * DAY_MS,

@@ -215,7 +215,8 @@ async def acknowledge_alert(
     told = changed.record(services, who, address, "alert.acknowledge", record.id, record.version, record.comment)
 
     def seen() -> bool:
-        return services.decisions.acknowledged.get(alert, record).version >= record.version
+        newest = services.decisions.acknowledged.get(alert)
+        return newest is not None and newest.version >= record.version
 
     await services.publish([message(CONTROL, record.id, record), told], seen)
     return record

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from pydantic import TypeAdapter
 
-from schemas.access import AccessRecord, Account, ApiKey, Change
+from schemas.access import AccessRecord, Account, ApiChange, ApiKey
 from sinks.clickhouse.rows import Record, Row, checked_ms, validated
 
 _ACCESS: TypeAdapter[ApiKey | Account] = TypeAdapter(AccessRecord)
-_CHANGE = TypeAdapter(Change)
+_CHANGE = TypeAdapter(ApiChange)
 ACCESS_COLUMNS = ("id", "version", "at", "by", "record")
 CHANGE_COLUMNS = ("id", "at", "by", "name", "address", "action", "object", "version", "detail")
 
@@ -21,7 +21,7 @@ def access_rows(record: Record, _: str) -> Iterator[Row]:
 
 def change_rows(record: Record, _: str) -> Iterator[Row]:
     """One change. Raises as `validated`."""
-    one: Change = validated(_CHANGE, record.value)
+    one: ApiChange = validated(_CHANGE, record.value)
     yield (
         *(one.id, checked_ms(one.at_ms), one.by, one.name, one.address, one.action),
         *(one.object, one.version, one.detail),
