@@ -4,6 +4,7 @@ Compacted; the key is the record's id.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
@@ -134,6 +135,7 @@ def _check_rule(text: str) -> None:
     chosen = parts.keys() - {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST"}
     if not interval.isdigit() or not 1 <= int(interval) <= 1_000:
         raise ValueError(f"{text!r}: INTERVAL is 1 to 1000")
+    _check_numbers(text, parts)
     if int(interval) > 1 and chosen - ({"BYDAY"} if parts["FREQ"] == "WEEKLY" else set()):
         raise ValueError(f"{text!r}: an INTERVAL above 1 goes with FREQ=WEEKLY and BYDAY, or alone: it may never occur")
     most = 28 if "BYMONTH" in parts or "BYDAY" in parts else 31
@@ -147,6 +149,18 @@ def _check_rule(text: str) -> None:
         rrulestr(text, dtstart=datetime(2026, 1, 1))  # noqa: DTZ001  (local time)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{text!r} is no recurrence rule (RFC 5545): {error}") from None
+
+
+def _check_numbers(text: str, parts: Mapping[str, str]) -> None:
+    """A month that there is not would be looked for until the end of the calendar. Raises ValueError."""
+    if not all(month.isdigit() and 1 <= int(month) <= 12 for month in parts.get("BYMONTH", "1").split(",")):
+        raise ValueError(f"{text!r}: BYMONTH is 1 to 12")
+    if any(int(day) == 0 for day in re.findall(r"\d+", parts.get("BYMONTHDAY", ""))):
+        raise ValueError(f"{text!r}: BYMONTHDAY is no 0: it would never occur")
+    if not parts.get("COUNT", "1").isdigit() or int(parts.get("COUNT", "1")) == 0:
+        raise ValueError(f"{text!r}: COUNT is 1 or more")
+    if parts.get("UNTIL", "").endswith("Z"):
+        raise ValueError(f"{text!r}: UNTIL is a local time of the zone here: write it without Z")
 
 
 class Acknowledgement(Wire):
