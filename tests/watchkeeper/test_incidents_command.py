@@ -12,8 +12,9 @@ from connect.admin import create_topics
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig, KafkaConfig
 from connect.reader import TopicReader
+from engine.incidents import Grouping, Incidents
 from schemas.errors import BadSettings
-from schemas.incidents import Action
+from schemas.incidents import Action, IncidentAction
 from schemas.topics import INCIDENTS, TOPICS
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.tables import tables
@@ -105,6 +106,29 @@ def test_a_broker_that_forgot_is_told_of_incidents_again(desk: Desk, broker: Kaf
 
     assert "1 records of incidents" in told
     assert asyncio.run(Desk(broker, desk.store, {}).values()) == before
+
+
+def test_each_event_names_what_it_is_about() -> None:
+    known = Incidents(Grouping())
+    events = [*known.take(changed("firing", 20)), *known.take(changed("firing", 20, rule="disk-full"))]
+    name = events[0].incident.id
+    events += known.take(changed("stale", 40, rule="disk-full", revision=1))
+    events += known.escalated(name, "20000/900000/team/lead", 50_000)
+    for at_ms, action in enumerate((Action.ASSIGN, Action.SNOOZE, Action.SNOOZE, Action.COMMENT), start=60_000):
+        until_ms = 3_600_000 if at_ms == 60_001 else at_ms
+        asked: dict[str, Any] = {"id": f"{at_ms:032x}", "incident": name, "action": action, "at_ms": at_ms, "by": "ada"}
+        events += known.act(IncidentAction(**asked, assigned_to="bob", until_ms=until_ms, comment="new disk"))
+
+    assert [(what, about) for _, what, _, about in incidents.told(events)] == [
+        ("opened", "cpu-busy source=web-1 firing"),
+        ("joined", "disk-full source=web-1 firing"),
+        ("updated", "disk-full source=web-1 stale"),
+        ("escalated", "to team/lead"),
+        ("assigned", "bob takes care of it: new disk"),
+        ("snoozed", "until 1970-01-01T01:00:00Z: new disk"),
+        ("snoozed", "no longer: new disk"),
+        ("commented", "new disk"),
+    ]
 
 
 async def _opened(desk: Desk) -> None:

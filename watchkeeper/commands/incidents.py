@@ -1,9 +1,8 @@
 """`watchkeeper incidents`: alerts that belong together, and who takes care of them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,7 +10,7 @@ from connect.clickhouse import Store
 from connect.clock import now_ms
 from operations.responses import ask, new_id
 from schemas.errors import BadSettings
-from schemas.incidents import Action, Change, Incident, IncidentAction, IncidentEvent
+from schemas.incidents import Action, Change, Incident, IncidentAction, IncidentAlert, IncidentEvent
 from sinks.clickhouse.incident_history import events_of, incidents, named
 from watchkeeper import addresses
 from watchkeeper.commands.output import json_lines, table
@@ -57,8 +56,7 @@ def show(name: str, arguments: Nested, config: Path | None, *, as_json: bool) ->
     print(", ".join(f"{what} {duration(seconds)}" for what, seconds in _times(about).items()))
     alerts = [(one.alert, one.state.value, one.severity.value, one.rule, entity(one.entity)) for one in about.alerts]
     table(("alert", "state", "severity", "rule", "entity"), alerts, empty="")
-    told = [(moment(one.at_ms), one.change.value, one.by, one.comment or _about(one)) for one in events]
-    table(("when", "what", "by", ""), told, empty="")
+    table(("when", "what", "by", ""), told(events), empty="")
 
 
 def act(
@@ -117,6 +115,26 @@ def _times(one: Incident) -> Mapping[str, float]:
     return {what: (to_ms - from_ms) / 1000 for what, (from_ms, to_ms) in ends.items() if to_ms}
 
 
-def _about(event: IncidentEvent) -> Any:
-    changed = next((one for one in event.incident.alerts if one.at_ms == event.at_ms), None)
-    return "" if event.by or changed is None else f"{changed.rule} {entity(changed.entity)} {changed.state}"
+def told(events: Sequence[IncidentEvent]) -> list[tuple[str, str, str, str]]:
+    """When, what, by whom, and about what each event was, of all events of one incident in their order."""
+    before: Sequence[IncidentAlert] = ()
+    rows = []
+    for one in events:
+        about = ": ".join(part for part in (_about(one, before), one.comment) if part)
+        rows.append((moment(one.at_ms), one.change.value, one.by, about))
+        before = one.incident.alerts
+    return rows
+
+
+def _about(event: IncidentEvent, before: Sequence[IncidentAlert]) -> str:
+    match event.change:
+        case Change.ACKNOWLEDGED | Change.ASSIGNED:
+            return f"{event.incident.assigned_to} takes care of it"
+        case Change.SNOOZED:
+            until_ms = event.incident.snoozed_until_ms
+            return f"until {moment(until_ms)}" if until_ms > event.at_ms else "no longer"
+        case Change.ESCALATED:
+            return f"to {event.cause.split('/', 2)[-1]}"
+        case _:
+            changed = [one for one in event.incident.alerts if one not in before]
+            return ", ".join(f"{one.rule} {entity(one.entity)} {one.state}" for one in changed)
