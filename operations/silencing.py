@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from connect.config import KafkaConfig
 from operations import control
 from schemas.control import ControlRecord, Maintenance, Silence
-from schemas.errors import BadSettings
+from schemas.errors import BadSettings, faults
 from schemas.matchers import Matcher, parse_matcher
 
 _CONTROL: TypeAdapter[ControlRecord] = TypeAdapter(ControlRecord)
@@ -52,8 +52,7 @@ def _made(model: type[_Made], about: Mapping[str, object], fields: Mapping[str, 
     try:
         return model.model_validate({**about, **fields})
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]
-        raise BadSettings("; ".join(fault.replace("Value error, ", "") for fault in faults)) from None
+        raise BadSettings(faults(error)) from None
 
 
 def ended(record: Hidden, *, by: str, at_ms: int) -> Hidden:

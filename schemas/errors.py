@@ -15,6 +15,8 @@
 
 from enum import StrEnum
 
+from pydantic import ValidationError
+
 
 class Reason(StrEnum):
     """Why a record, or one sample of it, was refused. Values are published in `deadletters`."""
@@ -82,3 +84,9 @@ class NotDrained(TransientError):  # noqa: N818
 
 class StoreRefused(PermanentError):  # noqa: N818
     """ClickHouse understood the statement and refused it; the same statement fails again."""
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with what somebody wrote, each fault behind the name of its field."""
+    named = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
+    return "; ".join(f"{field}: {what}" if field else what for field, what in named)

@@ -5,9 +5,9 @@ history. Keyed by the incident.
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from schemas.alerts import RuleId, Severity, State, TransitionId
 from schemas.dimensions import Dimensions
@@ -15,6 +15,8 @@ from schemas.records import Count, Hex64, MetricName, Millis, Wire
 
 MAX_ALERTS = 64
 """An incident holds no more, so that it fits into one record; what comes then opens another."""
+
+MAX_SNOOZE_MS = 31 * 86_400_000
 
 Person = Annotated[str, StringConstraints(max_length=256)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
@@ -124,6 +126,12 @@ class IncidentAction(Wire):
     assigned_to: Person = Field(default="", description="Of an acknowledgement and an assignment: who takes care.")
     until_ms: Millis = Field(default=0, description="Of a snooze: when it ends.")
     comment: Text = ""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.until_ms > self.at_ms + MAX_SNOOZE_MS:
+            raise ValueError("a snooze ends 31 days later at most")
+        return self
 
 
 IncidentRecord = Annotated[IncidentEvent | IncidentAction, Field(discriminator="type")]

@@ -80,6 +80,8 @@ def test_an_incident_is_listed_shown_and_taken_care_of(desk: Desk, capsys: pytes
     assert "is acknowledged: cpu-busy on web-1 is firing" in capsys.readouterr().out
     incidents.act(name, Action.SNOOZE, desk.arguments, None, lasts="1h", comment="new disk")
     assert "is snoozed until 20" in capsys.readouterr().out
+    with pytest.raises(BadSettings, match="a snooze ends 31 days later at most"):
+        incidents.act(name, Action.SNOOZE, desk.arguments, None, lasts="99999999d")
     with pytest.raises(BadSettings, match="is open: it cannot reopen now"):
         incidents.act(name, Action.REOPEN, desk.arguments, None)
     incidents.act(name, Action.RESOLVE, desk.arguments, None)

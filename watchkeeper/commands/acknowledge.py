@@ -11,7 +11,7 @@ from connect.clock import now_ms
 from connect.config import KafkaConfig
 from operations import control
 from schemas.control import Acknowledgement
-from schemas.errors import BadSettings
+from schemas.errors import BadSettings, faults
 from sinks.clickhouse.history import newest_raise
 from watchkeeper import addresses
 from watchkeeper.sources import Nested, load
@@ -39,7 +39,7 @@ def run(alert: str, arguments: Nested, config: Path | None, *, assign: str, comm
             episode_ms=raised.episode_ms, assigned_to=assign, comment=comment,
         )  # fmt: skip
     except ValidationError as error:
-        raise BadSettings("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from None
+        raise BadSettings(faults(error)) from None
     asyncio.run(control.publish(kafka, [record]))
     print(f"{assign or record.by} takes care of {raised.alert}: {raised.summary}")
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from connect.clickhouse import Store
 from connect.clock import now_ms
 from operations.responses import ask, new_id
-from schemas.errors import BadSettings
+from schemas.errors import BadSettings, faults
 from schemas.incidents import Action, Change, Incident, IncidentAction, IncidentAlert, IncidentEvent
 from sinks.clickhouse.incident_history import events_of, incidents, named
 from watchkeeper import addresses
@@ -79,7 +79,7 @@ def act(
             assigned_to=assigned_to, until_ms=until_ms, comment=comment,
         )  # fmt: skip
     except ValidationError as error:
-        raise BadSettings("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from None
+        raise BadSettings(faults(error)) from None
     answer = asyncio.run(ask(addresses.kafka_config(loaded), asked))
     if answer is None:
         print(f"asked to {action} {about.id}: no notifier has answered yet, see `watchkeeper status`")
