@@ -104,7 +104,7 @@ def _alerts(view: View) -> list[RenderableType]:
         table.add_row(
             severity(alert),
             alert.rule,
-            entity(alert.entity),
+            Text(entity(alert.entity)),
             _since(alert, view.now_ms),
             compared(alert.value, alert.threshold),
         )

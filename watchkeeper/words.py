@@ -31,7 +31,14 @@ def time_of_day(at_ms: int) -> str:
 
 def entity(dimensions: Mapping[str, str]) -> str:
     """`name=value` pairs."""
-    return " ".join(f"{name}={value}" for name, value in dimensions.items())
+    return plain(" ".join(f"{name}={value}" for name, value in dimensions.items()))
+
+
+def plain(text: str) -> str:
+    """What a producer may have written, on one line, with nothing in it that a terminal obeys."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def size(count: int) -> str:

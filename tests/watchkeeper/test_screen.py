@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from watchkeeper.commands.output import table
 from watchkeeper.screen import screen
 from watchkeeper.up import called_as, worth_trying
 from watchkeeper.view import AlertView, Health, ProcessView, View
@@ -48,6 +49,26 @@ def test_every_word_and_number_is_whole_on_a_terminal_of_common_width(width: int
     (clickhouse,) = [line for line in lines if "34566" in line]
     assert clickhouse.split()[-2:] == ["1.3", "GB"]
     assert max(map(len, lines)) <= width
+
+
+HOSTILE = "[/nowhere] \x1b[2J\u202e"
+"""Markup that closes nothing, a terminal's command, and a mark that turns writing around."""
+
+
+def test_what_a_producer_wrote_is_no_markup_and_no_command() -> None:
+    alert = AlertView(rule="busy", entity={"q": HOSTILE}, state="firing", severity="critical", since_ms=NOW_MS)
+    shown = drawn(replace(VIEW, alerts=[alert]), width=160)
+    assert r"q=[/nowhere] \x1b[2J\u202e" in shown
+    assert not any(mark in shown for mark in ("\x1b", "\u202e"))
+
+
+def test_a_table_shows_what_a_producer_wrote_on_a_terminal_and_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        table(("entity",), [(f"{HOSTILE}\nnext",)], empty="")
+        assert r"[/nowhere] \x1b[2J\u202e next" in capsys.readouterr().out
 
 
 def test_where_only_ascii_can_be_shown_nothing_else_is() -> None:

@@ -16,6 +16,7 @@ from sinks.clickhouse.history import newest_raise
 from watchkeeper import addresses
 from watchkeeper.sources import Nested, load
 from watchkeeper.whoami import whoami
+from watchkeeper.words import plain
 
 
 def run(alert: str, arguments: Nested, config: Path | None, *, assign: str, comment: str) -> None:
@@ -41,7 +42,7 @@ def run(alert: str, arguments: Nested, config: Path | None, *, assign: str, comm
     except ValidationError as error:
         raise BadSettings(faults(error)) from None
     asyncio.run(control.publish(kafka, [record]))
-    print(f"{assign or record.by} takes care of {raised.alert}: {raised.summary}")
+    print(f"{assign or record.by} takes care of {raised.alert}: {plain(raised.summary)}")
 
 
 async def _newest(kafka: KafkaConfig, id_: str) -> int:

@@ -14,7 +14,7 @@ from sinks.clickhouse.explanations import Change, Explanation, explain
 from sinks.clickhouse.history import newest_raise
 from watchkeeper import addresses
 from watchkeeper.sources import Nested, load
-from watchkeeper.words import compared, counted, duration, entity, moment
+from watchkeeper.words import compared, counted, duration, entity, moment, plain
 
 _BAR = 20
 
@@ -40,7 +40,7 @@ def run(alert: str, arguments: Nested, config: Path | None, *, as_json: bool) ->
 def lines(explanation: Explanation) -> Iterator[str]:
     """What a person wants to read, the most important first."""
     told, rule = explanation.transition, explanation.rule
-    yield told.summary
+    yield plain(told.summary)
     yield f"  alert     {told.alert}, {told.severity}, {entity(told.entity) or 'everything'}"
     yield f"  since     {moment(told.episode_ms)}; {told.to_state} from {moment(told.at_ms)}"
     yield f"  value     {compared(told.value, told.threshold)}"

@@ -17,7 +17,7 @@ from watchkeeper.commands.output import json_lines, table
 from watchkeeper.commands.silences import lasts_ms
 from watchkeeper.sources import Nested, load
 from watchkeeper.whoami import whoami
-from watchkeeper.words import counted, duration, entity, moment
+from watchkeeper.words import counted, duration, entity, moment, plain
 
 
 def show_all(arguments: Nested, config: Path | None, *, all_: bool, limit: int, as_json: bool) -> None:
@@ -51,7 +51,7 @@ def show(name: str, arguments: Nested, config: Path | None, *, as_json: bool) ->
     if as_json:
         json_lines(one.model_dump(mode="json") for one in events)
         return
-    print(f"{about.id}: {about.title}")
+    print(f"{about.id}: {plain(about.title)}")
     print(f"{_state(about)}, {about.severity}, {about.assigned_to or 'nobody'} takes care of it")
     print(", ".join(f"{what} {duration(seconds)}" for what, seconds in _times(about).items()))
     alerts = [(one.alert, one.state.value, one.severity.value, one.rule, entity(one.entity)) for one in about.alerts]
@@ -86,7 +86,7 @@ def act(
     elif answer.change is Change.IGNORED:
         raise BadSettings(f"{about.id} is {answer.incident.status}: it cannot {action} now, see `incidents show`")
     else:
-        print(f"{about.id} is {_state(answer.incident)}: {answer.incident.title}")
+        print(f"{about.id} is {_state(answer.incident)}: {plain(answer.incident.title)}")
 
 
 def _named(store: Store, name: str) -> Incident:

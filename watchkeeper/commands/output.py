@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from watchkeeper.words import plain
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -30,18 +32,24 @@ def table(columns: Sequence[str], rows: Sequence["Sequence[str | Text]"], *, emp
     else:
         print("\t".join(columns))
         for row in rows:
-            print("\t".join(str(cell).replace("\t", " ").replace("\n", " ") for cell in row))
+            print("\t".join(_cell(str(cell)) for cell in row))
+
+
+def _cell(text: str) -> str:
+    return plain(text.replace("\t", " ").replace("\n", " "))
 
 
 def _drawn(columns: Sequence[str], rows: Sequence["Sequence[str | Text]"]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for title in columns:
         # Folded, never cut: the end of a summary or of a time is what someone looks for.
         drawn.add_column(title, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        # As text: what a producer called something is no markup.
+        drawn.add_row(*(Text(_cell(cell)) if isinstance(cell, str) else cell for cell in row))
     Console().print(drawn)
