@@ -93,7 +93,8 @@ def _repeated(node: Any) -> Iterator[tuple[str, Any]]:
 
 def _what(fault: Any, form: Form) -> str:
     page, kinds = form.page, form.kinds
-    place = ".".join(str(part) for part in fault["loc"] if part not in kinds)
+    # Where several forms are possible, the library names each by its own functions, in brackets.
+    place = ".".join(str(part) for part in fault["loc"] if part not in kinds and "[" not in str(part))
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = f"there is no such field; see {page} for those that there are"

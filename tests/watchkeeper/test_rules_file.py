@@ -56,6 +56,13 @@ GOOD = "{id: x, kind: threshold, metric: m, warning: 1}"
                 "f:11: rules.2: a-c looks at gone, which this file does not hold",
             ],
         ),
+        (
+            f"{HEAD}- id: a\n  kind: change\n  metric: m\n  warning: 1\n  ago: []\n",
+            [
+                "f:7: rules.0.ago: Input should be a valid integer",
+                "f:7: rules.0.ago: Tuple should have at least 1 item after validation, not 0",
+            ],
+        ),
         ("version: 2001-99-99\n", ["f:1: this is not YAML: month must be in 1..12"]),
         ("a: [\n", ["f:2: this is not YAML: expected the node content, but found '<stream end>'"]),
         (f"{HEAD}- &r [*r]\n", ["f:3: rules.0: Input should be a valid dictionary or object to extract fields from"]),
