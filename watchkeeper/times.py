@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from schemas.errors import BadSettings
 
-_AGO = re.compile(r"(?P<count>\d{1,6})(?P<unit>s|min|h|d)")
-_UNITS_MS = {"s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_AGO = re.compile(r"(?P<count>\d{1,6})(?P<unit>s|min|m|h|d)")
+_UNITS_MS = {"s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def moment_ms(option: str, text: str, *, now_ms: int) -> int:
