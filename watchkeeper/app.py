@@ -90,7 +90,7 @@ def up(  # noqa: PLR0917  (options, all of them named)
         Path | None, typer.Option("--picture", help="At the end, draw the screen into this SVG file.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Run everything on this machine: broker, ClickHouse, collector, processor, sink."""
+    """Run everything on this machine: broker, ClickHouse, collector, processor, notifier, sink."""
     from watchkeeper.commands.up import run
 
     arguments = {
