@@ -34,6 +34,8 @@ def matchers_of(texts: Sequence[str], *, everything: bool) -> list[Matcher]:
 
 def silence(matchers: Sequence[Matcher], *, from_ms: int, lasts_ms: int, comment: str, by: str, at_ms: int) -> Silence:
     """A new one. Raises BadSettings."""
+    if lasts_ms <= 0:
+        raise BadSettings("a silence ends after it starts")
     return _made(
         Silence,
         {"id": f"silence/{secrets.token_hex(4)}", "version": 1, "at_ms": at_ms, "by": by, "matchers": list(matchers)},

@@ -6,10 +6,11 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import re2
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from schemas.alerts import Transition
 from schemas.dimensions import Name
+from schemas.errors import faults
 from schemas.records import Wire
 
 Operator = Literal["=", "!=", "=~", "!~"]
@@ -80,7 +81,10 @@ def parse_matcher(text: str) -> Matcher:
     if value[:1] == '"':
         # A backslash before any other character stands for itself: patterns are full of them.
         value = re.sub(r'\\([\\"n])', lambda escape: "\n" if escape[1] == "n" else escape[1], value[1:-1])
-    return Matcher.model_validate({"name": match["name"], "operator": match["operator"], "value": value})
+    try:
+        return Matcher.model_validate({"name": match["name"], "operator": match["operator"], "value": value})
+    except ValidationError as error:
+        raise ValueError(faults(error)) from None
 
 
 class Patterns:

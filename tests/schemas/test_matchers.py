@@ -44,6 +44,11 @@ def test_what_is_no_matcher_is_refused_with_a_reason(text: str) -> None:
         parse_matcher(text)
 
 
+def test_a_fault_of_a_matcher_is_told_in_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"^'\(' is no pattern \(RE2\): [^\n]*$"):
+        parse_matcher("source=~(")
+
+
 def test_a_pattern_that_would_take_for_ever_elsewhere_takes_no_time() -> None:
     assert not parse_matcher('source=~"(a*)*(a*)*(a*)*b"').matches({"source": "a" * 256})
 

@@ -93,6 +93,8 @@ def test_maintenance_is_made_changed_listed_and_turned_off(
         (["team!=a"], {}, "would hide every alert"),
         (["source"], {}, "is no matcher"),
         (["source=a"], {"lasts": "soon"}, "--for: 'soon' is no duration"),
+        (["source=a"], {"lasts": "0s"}, "a silence ends after it starts"),
+        (["source=~("], {}, r"^'\(' is no pattern"),
         (["source=a"], {"lasts": "40d"}, "31 days later at most"),
         (["source=a"], {"comment": ""}, "comment: String should have at least 1 character"),
     ],
