@@ -110,6 +110,15 @@ def test_a_broker_that_forgot_is_told_of_incidents_again(desk: Desk, broker: Kaf
     assert asyncio.run(Desk(broker, desk.store, {}).values()) == before
 
 
+def test_of_an_incident_that_is_long_over_is_said_why_nobody_may_answer() -> None:
+    (opened,) = Incidents(Grouping()).take(changed("firing", 20))
+    over = opened.incident.model_copy(update={"resolved_ms": 30_000})
+    assert incidents.said(opened.incident, Action.REOPEN, None).endswith(
+        "no notifier has answered yet, see `watchkeeper status`"
+    )
+    assert incidents.said(over, Action.REOPEN, None).endswith("of incidents that are over it knows the last 1000")
+
+
 def test_each_event_names_what_it_is_about() -> None:
     known = Incidents(Grouping())
     events = [*known.take(changed("firing", 20)), *known.take(changed("firing", 20, rule="disk-full"))]

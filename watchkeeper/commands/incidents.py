@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from connect.clickhouse import Store
 from connect.clock import now_ms
+from engine.incidents import KEPT
 from operations.responses import ask, new_id
 from schemas.errors import BadSettings, faults
 from schemas.incidents import Action, Change, Incident, IncidentAction, IncidentAlert, IncidentEvent
@@ -81,12 +82,17 @@ def act(
     except ValidationError as error:
         raise BadSettings(faults(error)) from None
     answer = asyncio.run(ask(addresses.kafka_config(loaded), asked))
+    print(said(about, action, answer))
+
+
+def said(about: Incident, action: Action, answer: IncidentEvent | None) -> str:
+    """What came of an action. Raises BadSettings: it makes no sense as the incident stands."""
     if answer is None:
-        print(f"asked to {action} {about.id}: no notifier has answered yet, see `watchkeeper status`")
-    elif answer.change is Change.IGNORED:
+        known = f"; of incidents that are over it knows the last {KEPT}" if about.resolved_ms else ""
+        return f"asked to {action} {about.id}: no notifier has answered yet, see `watchkeeper status`{known}"
+    if answer.change is Change.IGNORED:
         raise BadSettings(f"{about.id} is {answer.incident.status}: it cannot {action} now, see `incidents show`")
-    else:
-        print(f"{about.id} is {_state(answer.incident)}: {plain(answer.incident.title)}")
+    return f"{about.id} is {_state(answer.incident)}: {plain(answer.incident.title)}"
 
 
 def _named(store: Store, name: str) -> Incident:
