@@ -40,7 +40,8 @@ class RuleBook:
         if not isinstance(record, RuleControl):
             return False
         known = self._newest.get(record.id)
-        if known is not None and known.version >= record.version:
+        # Of two that were decided at once, under one number, the log keeps the last: so does everybody who reads it.
+        if known is not None and (known.version > record.version or known == record):
             return False
         self._newest[record.id] = record
         return True

@@ -17,6 +17,7 @@ class _Version(NamedTuple):
     from_ms: int
     number: int
     rule: Rule | None
+    decided_ms: int = 0
 
 
 class Timeline:
@@ -27,16 +28,18 @@ class Timeline:
     """
 
     def __init__(self, versions: Mapping[str, Iterable[_Version]]) -> None:
-        self._versions = {rule: sorted(some) for rule, some in versions.items()}
+        # Two who decide at once give one number to two rules: the later one holds.
+        self._versions = {
+            rule: sorted(some, key=lambda one: (one.number, one.decided_ms)) for rule, some in versions.items()
+        }
 
     def at(self, at_ms: int) -> dict[str, VersionedRule]:
         """The rules that an evaluation time knows, disabled ones too."""
         found = {}
         for id_, versions in self._versions.items():
             known = [one for one in versions if one.from_ms <= at_ms]
-            newest = max(known, key=lambda one: one.number, default=None)
-            if newest is not None and newest.rule is not None:
-                found[id_] = VersionedRule(newest.number, newest.rule)
+            if known and (rule := known[-1].rule) is not None:
+                found[id_] = VersionedRule(known[-1].number, rule)
         return with_parts(found, found)
 
     def rules(self, from_ms: int, to_ms: int) -> list[Rule]:
@@ -67,7 +70,7 @@ def timeline(records: Iterable[RuleControl], applied: Iterable[RuleApplied], *, 
         if from_ms is None and record.version < min(known, default=record.version + 1):
             from_ms = -(-record.at_ms // window_ms) * window_ms
         if from_ms is not None:
-            versions[rule].append(_Version(from_ms, record.version, record.rule))
+            versions[rule].append(_Version(from_ms, record.version, record.rule, record.at_ms))
     return Timeline(versions)
 
 

@@ -14,8 +14,8 @@ PARTITIONS = 2
 ALL = frozenset(range(PARTITIONS))
 
 
-def version(rule: str, number: int, *, removed: bool = False) -> bytes:
-    made = None if removed else ThresholdRule(id=rule, metric="m", warning=1.0)
+def version(rule: str, number: int, *, removed: bool = False, warning: float = 1.0) -> bytes:
+    made = None if removed else ThresholdRule(id=rule, metric="m", warning=warning)
     record = RuleControl(id=f"rule/{rule}", version=number, at_ms=1, by="x", rule=made)
     return record.model_dump_json().encode()
 
@@ -35,6 +35,14 @@ def test_each_version_is_written_down_once_with_the_time_from_which_it_was_appli
     assert book.take(version("a", 2))
     assert not book.take(version("a", 1))
     assert applied(book, 30_000) == [("applied/a", 2, 30_000)]
+
+
+def test_of_two_rules_that_were_decided_at_once_the_last_holds_as_it_does_for_those_who_list_them() -> None:
+    book = RuleBook(PARTITIONS)
+    assert book.take(version("a", 2, warning=1.0))
+    assert book.take(version("a", 2, warning=5.0))
+    assert not book.take(version("a", 2, warning=5.0))
+    assert [getattr(one.rule, "warning", None) for one in book.owned(ALL).values()] == [5.0]
 
 
 def test_a_removal_is_a_version_too() -> None:

@@ -68,6 +68,12 @@ def test_a_version_that_was_passed_over_never_was_in_force() -> None:
     assert versions(rules, 15_000, 20_000) == [{"high": 1}, {"high": 3}]
 
 
+def test_of_two_that_were_decided_at_once_under_one_number_the_later_one_was_in_force() -> None:
+    records = [decided(1, 1_002, threshold(warning=7.0)), decided(1, 1_001, threshold(warning=6.0))]
+    rules = timeline(records, [applied(1, 10_000)], window_ms=WINDOW_MS)
+    assert [getattr(one, "warning", None) for one in rules.rules(10_000, 20_000)] == [7.0]
+
+
 def test_of_versions_from_before_it_was_told_when_they_were_applied_the_decision_counts() -> None:
     records = [decided(1, 11_000, threshold()), decided(2, 31_000, threshold(warning=6.0)), decided(1, 5, None, "x")]
     assert versions(timeline(records, [], window_ms=WINDOW_MS), 19_999, 20_000, 40_000) == [
