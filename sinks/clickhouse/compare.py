@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from connect.clickhouse import Store
 from engine.fold_config import FoldConfig
 from engine.replay import Covered
+from schemas.matchers import EXTERNAL
 from schemas.rollups import ROLLUP_10S
 from schemas.rule_base import WINDOW_MS
 from sinks.clickhouse.rollups import COLUMNS
@@ -59,7 +60,7 @@ FROM
     (
         SELECT id, true AS is_live FROM watchkeeper_store.transitions
         WHERE at > fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-            AND at <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+            AND at <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC') AND NOT startsWith(rule, {external:String})
         UNION ALL
         SELECT id, false FROM $table
     )
@@ -122,9 +123,12 @@ def windows(store: Store, table: str, config: FoldConfig, covered: Stretches, sp
 
 
 def transitions(store: Store, table: str, from_ms: int, to_ms: int) -> Transitions:
-    """Compares transitions behind one evaluation time up to another, by their ids. Raises as `windows`."""
+    """Compares transitions behind one evaluation time up to another, by their ids. Raises as `windows`.
+
+    Those that other systems raised are of no rule, and left out.
+    """
     sql = _TRANSITIONS.replace("$table", table)
-    return Transitions(*store.rows(sql, {"from_ms": from_ms, "to_ms": to_ms})[0])
+    return Transitions(*store.rows(sql, {"from_ms": from_ms, "to_ms": to_ms, "external": EXTERNAL})[0])
 
 
 def _filled(sql: str, **parts: str) -> str:

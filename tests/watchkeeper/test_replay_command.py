@@ -9,9 +9,13 @@ import pytest
 from connect.clickhouse import Store
 from connect.config import ClickHouseConfig
 from schemas.errors import BadSettings
+from schemas.topics import ALERTS
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.side import DATABASE
-from tests.sinks.stored import START_MS
+from sinks.clickhouse.tables import tables
+from tests.engine.alerting import changed
+from tests.sinks.rollups import Message
+from tests.sinks.stored import START_MS, insert
 from tests.watchkeeper.replays import Past, logs
 from watchkeeper.commands.replay import drop, run, show
 from watchkeeper.words import moment
@@ -34,6 +38,9 @@ def reached(clickhouse: ClickHouseConfig, tmp_path_factory: pytest.TempPathFacto
     store = Store(clickhouse)
     migrate(store)
     Past(store).inputs(logs(seconds=150))
+    posted = changed("firing", START_MS // 1000 + 60, rule="external.instancedown").model_dump_json().encode()
+    table = tables()[ALERTS.name]
+    insert(store, table, table.read([Message(posted, topic=ALERTS.name)], ""))
     store.close()
     address = f"{clickhouse.host}:{clickhouse.port}"
     return {"clickhouse": {"address": address}, "data_dir": tmp_path_factory.mktemp("data")}
