@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import jinja2
+from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -19,6 +20,8 @@ MAX_TITLE_CHARS = 200
 MAX_TEXT_CHARS = 16_000
 MAX_BASE = 1e18
 MAX_EXPONENT = 64
+MAX_LOOPS = 2
+"""So deep loops may stand in each other."""
 SHOWN = 20
 """Alerts that a text tells; the rest are counted."""
 
@@ -152,13 +155,25 @@ def _compiled(name: str, source: str | None) -> jinja2.Template | None:
     environment.globals.clear()
     environment.filters["moment"] = moment
     try:
+        if _repeats(environment.parse(source)):
+            raise BadSettings(f"template {name}: no macros, and no loop in more than one other")
         template = environment.from_string(source)
         _rendered(template, SAMPLE)
+    except BadSettings:
+        raise
     except jinja2.TemplateSyntaxError as error:
         raise BadSettings(f"template {name}, line {error.lineno}: {error.message}") from None
     except Exception as error:  # noqa: BLE001  (whatever filters and macros raise)
         raise BadSettings(f"template {name} fails on a sample: {error}") from None
     return template
+
+
+def _repeats(node: nodes.Node, depth: int = 0) -> bool:
+    """Whether it may go on for as long as to hold the notifier up: each loop in a loop takes 500 times as long."""
+    if isinstance(node, nodes.Macro | nodes.CallBlock) or (isinstance(node, nodes.For) and node.recursive):
+        return True
+    depth += isinstance(node, nodes.For)
+    return depth > MAX_LOOPS or any(_repeats(child, depth) for child in node.iter_child_nodes())
 
 
 def _rendered(template: jinja2.Template, notice: Notice) -> str:
